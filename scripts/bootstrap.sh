@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# Sets up what Retort needs to be built: distribution packages and LibTorch.
+# Idempotent: whatever is already there is left alone.
+#
+#   scripts/bootstrap.sh [--cuda] [--no-apt] [--help]
+#
+#   --cuda    also unpack the CUDA side of LibTorch (several GB more)
+#   --no-apt  do not install distribution packages (they must be there)
+#
+# Downloads are verified by SHA-256 and kept, by hash, in
+# ${XDG_CACHE_HOME:-$HOME/.cache}/retort; unpacked trees go to .deps/.
+# Nothing is installed into the user's Python.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+deps="$here/.deps"
+cache="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/retort"
+cuda=0
+apt=1
+
+say() { printf '\033[1m[bootstrap]\033[0m %s\n' "$*"; }
+die() { printf '[bootstrap] error: %s\n' "$*" >&2; exit 1; }
+
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --cuda) cuda=1 ;;
+    --no-apt) apt=0 ;;
+    -h|--help) sed -n '2,13p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    *) die "unknown option '$1'; see scripts/bootstrap.sh --help" ;;
+  esac
+  shift
+done
+
+# name of the distribution's package : why
+packages=(
+  build-essential cmake ninja-build ccache mold pkg-config git unzip
+  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
+  libabsl-dev libre2-dev libssl-dev zlib1g-dev prometheus-cpp-dev libsqlite3-dev
+  libspdlog-dev libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libpng-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
+  dataset-fashion-mnist python3-venv
+)
+
+install_packages() {
+  local missing=() p
+  for p in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' ||
+      missing+=("$p")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then
+    say "distribution packages: all ${#packages[@]} there"
+    return
+  fi
+  [ "$apt" = 1 ] || die "missing packages: ${missing[*]} (install them, or leave --no-apt out)"
+  command -v apt-get >/dev/null || die "apt-get is not here; install these packages yourself: ${missing[*]}"
+  local sudo=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || die "installing packages needs root or sudo: ${missing[*]}"
+    sudo=(sudo)
+  fi
+  say "installing ${#missing[@]} distribution packages: ${missing[*]}"
+  local log; log=$(mktemp "${TMPDIR:-/tmp}/retort-apt.XXXXXX")
+  if ! { DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get update &&
+         DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    grep -E '^(E|Err|W):?' "$log" | head -n 3 >&2 || true
+    die "apt-get failed (no network, no disk or no permission?); its whole output is in $log"
+  fi
+  rm -f "$log"
+}
+
+# fetch_wheel NAME VERSION SHA256 PLATFORM... -> prints the path of the file
+fetch_wheel() {
+  local name=$1 version=$2 sum=$3; shift 3
+  local file="$cache/$sum.whl"
+  if [ -f "$file" ] && echo "$sum  $file" | sha256sum --check --status; then
+    printf '%s\n' "$file"; return
+  fi
+  rm -f "$file"
+  local tmp; tmp=$(mktemp -d "$cache/fetch.XXXXXX") || die "cannot write to the cache folder $cache (permission or disk?)"
+  local platforms=() p
+  for p in "$@"; do platforms+=(--platform "$p"); done
+  say "fetching $name $version" >&2
+  if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+       --implementation cp --python-version 3.11 --abi cp311 --abi none "${platforms[@]}" \
+       --dest "$tmp" "$name==$version" >"$tmp/log" 2>&1; then
+    tail -n 2 "$tmp/log" >&2; rm -rf "$tmp"
+    die "pip could not download $name==$version (no network, no disk, or python3-pip missing?)"
+  fi
+  local got; got=$(ls "$tmp"/*.whl)
+  echo "$sum  $got" | sha256sum --check --status || { rm -rf "$tmp"; die "$name $version: SHA-256 differs from the pinned $sum; refusing to use it"; }
+  mv "$got" "$file"; rm -rf "$tmp"
+  printf '%s\n' "$file"
+}
+
+unpack() {  # unpack FILE DEST EXCLUDES...
+  local file=$1 dest=$2; shift 2
+  python3 - "$file" "$dest" "$@" <<'PY' || die "could not unpack $file (is the disk full?)"
+import fnmatch, sys, zipfile
+src, dest, skip = sys.argv[1], sys.argv[2], sys.argv[3:]
+try:
+    with zipfile.ZipFile(src) as z:
+        for m in z.infolist():
+            if not any(fnmatch.fnmatch(m.filename, s) for s in skip):
+                z.extract(m, dest)
+except OSError as e:
+    sys.exit(f"unpack: {e}")
+PY
+}
+
+install_libtorch() {
+  local stamp want="torch-2.11.0 cuda=$cuda layout=1"
+  stamp="$deps/libtorch.stamp"
+  if [ -f "$stamp" ]; then
+    local have; have=$(cat "$stamp")
+    if [ "$have" = "$want" ] || [ "$have" = "torch-2.11.0 cuda=1 layout=1" ]; then
+      say "LibTorch 2.11.0: there ($have)"; return
+    fi
+  fi
+  command -v python3 >/dev/null || die "python3 is needed (with pip) to fetch LibTorch"
+  python3 -m pip --version >/dev/null 2>&1 || die "python3 has no pip; install python3-pip"
+  mkdir -p "$cache" "$deps" || die "cannot create $cache or $deps (permission?)"
+  local free; free=$(df -Pk "$deps" | awk 'NR==2 {print int($4/1048576)}')
+  [ "$free" -ge 3 ] || die "only ${free} GiB free below $deps; LibTorch needs 3"
+  local torch rt cupti tree="$deps/libtorch.part"
+  torch=$(fetch_wheel torch 2.11.0 7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a manylinux_2_28_x86_64)
+  rt=$(fetch_wheel nvidia-cuda-runtime 13.0.96 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 manylinux2014_x86_64 manylinux_2_17_x86_64)
+  cupti=$(fetch_wheel nvidia-cuda-cupti 13.0.85 4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8 manylinux_2_25_x86_64)
+  say "unpacking LibTorch into .deps/libtorch"
+  rm -rf "$tree"; mkdir -p "$tree"
+  local skip=('*.py' '*.pyi' '*/test/*' 'torch/include/google/*' 'torch/bin/*' 'torchgen/*' 'functorch/*' 'torch/lib/libtorch_python.so')
+  if [ "$cuda" = 0 ]; then
+    skip+=('torch/lib/libtorch_cuda*' 'torch/lib/libtorch_nvshmem*' 'torch/lib/libc10_cuda*' 'torch/lib/libcaffe2_nvrtc*' 'torch/lib/libtorch_cuda_linalg*')
+  fi
+  unpack "$torch" "$tree" "${skip[@]}"
+  unpack "$rt" "$tree"
+  unpack "$cupti" "$tree"
+  if [ "$cuda" = 1 ]; then
+    install_cuda_wheels "$tree"
+  fi
+  rm -rf "$deps/libtorch"; mv "$tree" "$deps/libtorch"
+  printf '%s\n' "$want" > "$stamp"
+}
+
+# The CUDA libraries that the torch wheel itself asks for, at the versions it
+# names. They are pinned through the (hashed) wheel's own metadata.
+install_cuda_wheels() {
+  local tree=$1 req
+  mkdir -p "$cache/cuda-2.11.0"
+  req=$(sed -n 's/^Requires-Dist: \(\(nvidia-[a-z0-9-]*\|cuda-toolkit\)[^;]*\).*/\1/p' "$tree"/torch-2.11.0*.dist-info/METADATA | sed 's/[() ]//g' | sort -u)
+  [ -n "$req" ] || die "the torch wheel names no CUDA wheels; cannot set CUDA up"
+  say "fetching CUDA wheels: $(echo $req)"
+  # shellcheck disable=SC2086
+  python3 -m pip download --quiet --disable-pip-version-check --only-binary=:all: --dest "$cache/cuda-2.11.0" $req ||
+    die "pip could not download the CUDA wheels (no network or no disk?)"
+  local w
+  for w in "$cache"/cuda-2.11.0/nvidia_*.whl; do unpack "$w" "$tree"; done
+}
+
+say "Retort set-up: packages, then LibTorch 2.11.0 ($([ $cuda = 1 ] && echo CUDA || echo CPU only))"
+start=$(date +%s)
+install_packages
+install_libtorch
+say "ready in $(( $(date +%s) - start )) s"
