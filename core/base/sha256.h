@@ -1,18 +1,15 @@
 #ifndef RETORT_CORE_BASE_SHA256_H_
 #define RETORT_CORE_BASE_SHA256_H_
 
-#include <array>
-#include <cstddef>
-#include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
 
 namespace retort::base {
 
-// SHA-256 (FIPS 180-4), fed in pieces. Here because core/ must build where
-// no crypto library is installed; it names content and finds damage, it
-// guards no secret.
+// SHA-256 (FIPS 180-4), fed in pieces: OpenSSL's, without its headers in
+// ours. It names content and finds damage.
 //
 //   Sha256 hash;
 //   hash.Update(header);
@@ -23,6 +20,9 @@ namespace retort::base {
 class Sha256 {
  public:
   Sha256();
+  ~Sha256();
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
 
   void Update(absl::string_view bytes);
 
@@ -30,13 +30,8 @@ class Sha256 {
   std::string HexDigest();
 
  private:
-  void Compress(const uint8_t* blocks, size_t count);
-
-  std::array<uint32_t, 8> state_;
-  std::array<uint8_t, 64> pending_;
-  size_t pending_size_ = 0;
-  uint64_t total_bytes_ = 0;
-  bool finished_ = false;
+  struct Context;
+  std::unique_ptr<Context> context_;  // null once finished
 };
 
 // Returns the SHA-256 of `bytes` as 64 lower-case hex digits.

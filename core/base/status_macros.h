@@ -11,12 +11,12 @@
 // error; the function must return Status or StatusOr.
 //
 //   RETORT_RETURN_IF_ERROR(MakeDirs(path));
-#define RETORT_RETURN_IF_ERROR(expr)                     \
-  do {                                                   \
-    ::absl::Status retort_status = (expr);               \
-    if (ABSL_PREDICT_FALSE(!retort_status.ok())) {       \
-      return retort_status;                              \
-    }                                                    \
+#define RETORT_RETURN_IF_ERROR(expr)               \
+  do {                                             \
+    ::absl::Status retort_status = (expr);         \
+    if (ABSL_PREDICT_FALSE(!retort_status.ok())) { \
+      return retort_status;                        \
+    }                                              \
   } while (false)
 
 // Evaluates `expr` (a StatusOr); returns its error, or assigns its value to
@@ -25,9 +25,9 @@
 // an unbraced if.
 //
 //   RETORT_ASSIGN_OR_RETURN(std::string text, ReadFile(path));
-#define RETORT_ASSIGN_OR_RETURN(lhs, ...) \
-  RETORT_ASSIGN_OR_RETURN_IMPL(           \
-      RETORT_STATUS_CONCAT(retort_result_, __LINE__), lhs, (__VA_ARGS__))
+#define RETORT_ASSIGN_OR_RETURN(lhs, ...)                                      \
+  RETORT_ASSIGN_OR_RETURN_IMPL(RETORT_STATUS_CONCAT(retort_result_, __LINE__), \
+                               lhs, (__VA_ARGS__))
 
 #define RETORT_ASSIGN_OR_RETURN_IMPL(result, lhs, expr) \
   auto result = expr;                                   \

@@ -23,8 +23,8 @@ class TensorDataset : public Dataset {
   // `manifest_hash` is replaced by the SHA-256 over the tensors' bytes.
   // InvalidArgument when something does not fit.
   static absl::StatusOr<std::unique_ptr<Dataset>> Create(
-      std::string name, at::Tensor images, at::Tensor labels,
-      int64_t label_dim, std::string manifest_hash = "");
+      std::string name, at::Tensor images, at::Tensor labels, int64_t label_dim,
+      std::string manifest_hash = "");
 
   std::string name() const override { return name_; }
   int64_t size() const override { return images_.size(0); }

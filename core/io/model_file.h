@@ -16,7 +16,7 @@ namespace retort::io {
 
 struct ModelDirContents {
   ModelManifest manifest;
-  TensorMap tensors;  // of weights.safetensors
+  TensorMap tensors;                            // of weights.safetensors
   std::map<std::string, std::string> metadata;  // of weights.safetensors
 };
 
