@@ -2,9 +2,10 @@
 # Sets up what Retort needs to be built: distribution packages and LibTorch.
 # Idempotent: whatever is already there is left alone.
 #
-#   scripts/bootstrap.sh [--cuda] [--no-apt] [--help]
+#   scripts/bootstrap.sh [--cuda] [--lint] [--no-apt] [--help]
 #
 #   --cuda    also unpack the CUDA side of LibTorch (several GB more)
+#   --lint    also set up what the lint tests use (clang-format, buf)
 #   --no-apt  do not install distribution packages (they must be there)
 #
 # Downloads are verified by SHA-256 and kept, by hash, in
@@ -16,6 +17,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 deps="$here/.deps"
 cache="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/retort"
 cuda=0
+lint=0
 apt=1
 
 say() { printf '\033[1m[bootstrap]\033[0m %s\n' "$*"; }
@@ -24,8 +26,9 @@ die() { printf '[bootstrap] error: %s\n' "$*" >&2; exit 1; }
 while [ $# -gt 0 ]; do
   case "$1" in
     --cuda) cuda=1 ;;
+    --lint) lint=1 ;;
     --no-apt) apt=0 ;;
-    -h|--help) sed -n '2,13p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,14p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) die "unknown option '$1'; see scripts/bootstrap.sh --help" ;;
   esac
   shift
@@ -40,6 +43,8 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev
   dataset-fashion-mnist python3-venv
 )
+
+[ "$lint" = 0 ] || packages+=(clang-format)
 
 install_packages() {
   local missing=() p
@@ -156,8 +161,25 @@ install_cuda_wheels() {
   for w in "$cache"/cuda-2.11.0/nvidia_*.whl; do unpack "$w" "$tree"; done
 }
 
+install_buf() {
+  local version=1.75.0 wheel
+  if [ -x "$deps/tools/buf" ] && [ "$(cat "$deps/tools/buf.version" 2>/dev/null)" = "$version" ]; then
+    say "buf $version: there"; return
+  fi
+  mkdir -p "$cache" "$deps/tools"
+  wheel=$(fetch_wheel buf-bin "$version" 6fd3ecb1694b6f5bcdfb9bef5297b330ffb9731b95445a42944c1b6158428101 manylinux_2_17_x86_64 manylinux2014_x86_64)
+  rm -rf "$deps/tools/unpacked"
+  unpack "$wheel" "$deps/tools/unpacked"
+  local binary; binary=$(find "$deps/tools/unpacked" -type f -name buf | head -n 1)
+  [ -n "$binary" ] || die "the wheel of buf-bin $version holds no program named buf"
+  mv "$binary" "$deps/tools/buf"; chmod +x "$deps/tools/buf"
+  rm -rf "$deps/tools/unpacked"
+  printf '%s\n' "$version" > "$deps/tools/buf.version"
+}
+
 say "Retort set-up: packages, then LibTorch 2.11.0 ($([ $cuda = 1 ] && echo CUDA || echo CPU only))"
 start=$(date +%s)
 install_packages
 install_libtorch
+[ "$lint" = 0 ] || install_buf
 say "ready in $(( $(date +%s) - start )) s"
