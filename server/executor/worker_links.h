@@ -1,0 +1,91 @@
+#ifndef RETORT_SERVER_EXECUTOR_WORKER_LINKS_H_
+#define RETORT_SERVER_EXECUTOR_WORKER_LINKS_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "retort/internal/v1/worker.pb.h"
+#include "server/executor/executor.h"
+
+namespace retort::executor {
+
+// The server's end of one worker's stream, implemented by
+// server/rpc/worker_service. Thread-safe.
+class WorkerSession {
+ public:
+  virtual ~WorkerSession() = default;
+  // Queues a message; it is dropped if the stream has ended (OnDetached
+  // tells). Never blocks.
+  virtual void Send(internal::v1::AttachResponse response) = 0;
+  // Ends the stream after what is queued, with `status` for the worker.
+  virtual void Close(const absl::Status& status) = 0;
+};
+
+// Hears of workers of one kind of subject. Calls come from threads of gRPC
+// and of the executor, with no lock held; those of one stream come one at a
+// time and in order: OnAttached, OnMessage..., OnDetached. A worker may attach
+// again afterwards with the same epoch (a new session). OnExited comes from
+// another thread and may overtake the last messages of the stream.
+class WorkerListener {
+ public:
+  virtual ~WorkerListener() = default;
+  virtual void OnAttached(const std::string& subject, int64_t epoch,
+                          const internal::v1::Hello& hello,
+                          std::shared_ptr<WorkerSession> session) = 0;
+  virtual void OnMessage(const std::string& subject, int64_t epoch,
+                         const internal::v1::AttachRequest& message) = 0;
+  virtual void OnDetached(const std::string& subject, int64_t epoch) = 0;
+  virtual void OnExited(const std::string& subject, int64_t epoch,
+                        const ExitStatus& exit) = 0;
+};
+
+// Who may attach, and to whom what workers say goes. The executor says whom it
+// expects; server/rpc/worker_service asks Admit for each new stream and hands
+// on what comes; listeners are registered per collection ("jobs",
+// "deployments") at start-up. Thread-safe; calls listeners with no lock held.
+class WorkerLinks {
+ public:
+  // Registers the listener of a collection. It must outlive the streams.
+  void SetListener(absl::string_view collection, WorkerListener* listener);
+
+  // A worker of this incarnation may attach with the token of this hash.
+  void Expect(const std::string& subject, int64_t epoch,
+              const std::string& token_sha256);
+  // From now on it may not: its process has ended, or it is fenced off.
+  void Forget(const std::string& subject, int64_t epoch);
+
+  // Checks who a new stream says it is. PermissionDenied for a wrong token,
+  // FailedPrecondition for an incarnation that is not expected (a stale
+  // worker, which is to stop).
+  absl::Status Admit(const internal::v1::Hello& hello) const;
+
+  // Hand news to the listener of the subject's collection.
+  void Attached(const internal::v1::Hello& hello,
+                std::shared_ptr<WorkerSession> session);
+  void Message(const std::string& subject, int64_t epoch,
+               const internal::v1::AttachRequest& message);
+  void Detached(const std::string& subject, int64_t epoch);
+  void Exited(const std::string& subject, int64_t epoch,
+              const ExitStatus& exit);
+
+ private:
+  using Incarnation = std::pair<std::string, int64_t>;
+
+  WorkerListener* ListenerOf(const std::string& subject) const;
+
+  mutable absl::Mutex mutex_;
+  std::map<std::string, WorkerListener*, std::less<>> listeners_
+      ABSL_GUARDED_BY(mutex_);
+  std::map<Incarnation, std::string> token_hashes_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace retort::executor
+
+#endif  // RETORT_SERVER_EXECUTOR_WORKER_LINKS_H_

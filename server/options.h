@@ -1,0 +1,46 @@
+#ifndef RETORT_SERVER_OPTIONS_H_
+#define RETORT_SERVER_OPTIONS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace retort {
+
+// How retortd runs. Set by flags and by a YAML file with the same names
+// (flags win); `retortd --help` is made from the same list.
+struct ServerOptions {
+  // Everything that is kept. Default: $XDG_DATA_HOME/retort or
+  // ~/.local/share/retort.
+  std::string data_dir;
+  // Where gRPC is served. Port 0: any free one; retortd.json says which.
+  std::string listen = "127.0.0.1:7433";
+  // Where /metrics and /healthz are served. Empty: nowhere.
+  std::string http_listen = "127.0.0.1:7434";
+  // The worker's program. Empty: retort-worker beside retortd.
+  std::string worker_binary;
+  // CPU threads that jobs may use together. 0: as many as the machine has.
+  int cpu_slots = 0;
+  // Serve without TLS on an address that other machines can reach.
+  bool insecure = false;
+  // trace, debug, info, warn, error.
+  std::string log_level = "info";
+
+  // Fills in the defaults that depend on the machine. `program` is argv[0].
+  absl::Status Resolve(const std::string& program);
+  // Checks values that can be wrong by themselves; InvalidArgument with the
+  // option's name.
+  absl::Status Validate() const;
+  // YAML that --config reads back to the same options.
+  std::string ToYaml() const;
+};
+
+// Reads options from YAML text. InvalidArgument with line and name for an
+// unknown option or a value of another type.
+absl::Status ApplyYaml(const std::string& yaml, const std::string& source,
+                       ServerOptions* options);
+
+}  // namespace retort
+
+#endif  // RETORT_SERVER_OPTIONS_H_
