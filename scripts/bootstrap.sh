@@ -146,19 +146,15 @@ install_libtorch() {
   printf '%s\n' "$want" > "$stamp"
 }
 
-# The CUDA libraries that the torch wheel itself asks for, at the versions it
-# names. They are pinned through the (hashed) wheel's own metadata.
+# The CUDA libraries that the torch wheel asks for, pinned by hash.
 install_cuda_wheels() {
-  local tree=$1 req
-  mkdir -p "$cache/cuda-2.11.0"
-  req=$(sed -n 's/^Requires-Dist: \(\(nvidia-[a-z0-9-]*\|cuda-toolkit\)[^;]*\).*/\1/p' "$tree"/torch-2.11.0*.dist-info/METADATA | sed 's/[() ]//g' | sort -u)
-  [ -n "$req" ] || die "the torch wheel names no CUDA wheels; cannot set CUDA up"
-  say "fetching CUDA wheels: $(echo $req)"
-  # shellcheck disable=SC2086
-  python3 -m pip download --quiet --disable-pip-version-check --only-binary=:all: --dest "$cache/cuda-2.11.0" $req ||
-    die "pip could not download the CUDA wheels (no network or no disk?)"
-  local w
-  for w in "$cache"/cuda-2.11.0/nvidia_*.whl; do unpack "$w" "$tree"; done
+  local tree=$1 dest="$cache/cuda-2.11.0" w
+  mkdir -p "$dest"
+  say "fetching the CUDA 13 libraries (2 GB, kept in $dest)"
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+    --require-hashes --dest "$dest" -r "$here/scripts/cuda-requirements.txt" ||
+    die "pip could not download the CUDA libraries (no network or no disk?)"
+  for w in "$dest"/nvidia_*.whl; do unpack "$w" "$tree"; done
 }
 
 install_buf() {
