@@ -26,6 +26,7 @@ ARROWS = {
     "core/sample": ["core/nn", "core/math"],
     "core/eval": ["core/nn", "core/comm", "core/io", "core/data", "core/math"],
     "core/parity": ["core/*"],
+    "server/base": [],
     "server/db": [],
     "server/metrics": [],
     "server/auth": [],
@@ -44,6 +45,8 @@ ARROWS = {
 }
 # Everything outside core may see these.
 SERVICE = ["core/base", "retort/v1"]
+# Every folder of the server, the worker included, may see its errors and names.
+SERVER_WIDE = ["server/base"]
 INTERNAL_PROTO = ["server", "server/executor", "server/scheduler", "server/batching", "server/rpc",
                   "server/worker"]
 FORBIDDEN_IN_CORE = re.compile(r"(grpc|google/protobuf|prometheus|retort/(v1|internal))")
@@ -68,6 +71,8 @@ def allowed(folder, target):
             return True
     if folder.startswith("core/"):
         return target == "core/base"
+    if folder.startswith("server") and target in SERVER_WIDE:
+        return True
     return target in SERVICE
 
 
