@@ -13,10 +13,12 @@ endif()
 
 if(NOT TARGET LibTorch::LibTorch)
   add_library(LibTorch::LibTorch INTERFACE IMPORTED)
-  # System folders; and after the distribution's, since the wheel carries a
-  # Protobuf of its own that would shadow the one gRPC was built with.
-  target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
-    ${_t}/include ${_t}/include/torch/csrc/api/include)
+  # After the distribution's folders (-idirafter, not -isystem), since the wheel
+  # carries a Protobuf and an fmt of its own that would shadow those that gRPC
+  # and spdlog were built with.
+  target_compile_options(LibTorch::LibTorch INTERFACE
+    "SHELL:-idirafter ${_t}/include"
+    "SHELL:-idirafter ${_t}/include/torch/csrc/api/include")
   target_compile_definitions(LibTorch::LibTorch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
   # --no-as-needed: operators register themselves in libtorch_cpu's
   # constructors.
