@@ -82,6 +82,12 @@ class DataDir {
   std::string model_dir(absl::string_view id) const {
     return models_dir() + "/" + PathComponent(id);
   }
+  // Files on their way in: emptied at each start of the server.
+  std::string incoming_dir() const { return root_ + "/incoming"; }
+  std::string deployments_dir() const { return root_ + "/deployments"; }
+  std::string deployment_dir(absl::string_view id) const {
+    return deployments_dir() + "/" + PathComponent(id);
+  }
 
  private:
   std::string root_;

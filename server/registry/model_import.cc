@@ -1,0 +1,66 @@
+#include "server/registry/model_import.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/run_dir.h"
+#include "core/base/status_macros.h"
+#include "server/base/error.h"
+#include "server/registry/model_manifest.h"
+#include "server/registry/safetensors_header.h"
+
+namespace retort::registry {
+namespace {
+
+absl::Status WrongLength(int64_t received, int64_t announced) {
+  return service::Error(
+      absl::StatusCode::kInvalidArgument, v1::ERROR_REASON_FILE_INVALID,
+      absl::StrCat("the file was announced with ", announced, " bytes, but ",
+                   received < announced ? "only " : "at least ", received,
+                   " came; send the whole file, and its true size in "
+                   "header.size_bytes"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ModelImport>> ModelImport::Create(
+    const std::string& dir, const std::string& name,
+    const v1::ImportModelHeader& header) {
+  RETORT_RETURN_IF_ERROR(base::MakeDirs(dir));
+  std::unique_ptr<ModelImport> import(new ModelImport(dir, name, header));
+  RETORT_ASSIGN_OR_RETURN(
+      import->writer_,
+      base::AtomicFileWriter::Create(base::ModelDir(dir).weights_path()));
+  return import;
+}
+
+ModelImport::~ModelImport() {
+  writer_.reset();
+  const absl::Status removed = base::RemoveTree(dir_);
+  if (!removed.ok()) {
+    RETORT_LOG(warn, "cannot remove an upload: {}", removed.ToString());
+  }
+}
+
+absl::Status ModelImport::Append(absl::string_view bytes) {
+  const int64_t received =
+      writer_->bytes_written() + static_cast<int64_t>(bytes.size());
+  if (received > header_.size_bytes()) {
+    return WrongLength(received, header_.size_bytes());
+  }
+  return writer_->Append(bytes);
+}
+
+absl::Status ModelImport::Finish() {
+  if (writer_->bytes_written() != header_.size_bytes()) {
+    return WrongLength(writer_->bytes_written(), header_.size_bytes());
+  }
+  RETORT_RETURN_IF_ERROR(writer_->Commit());
+  const base::ModelDir names(dir_);
+  RETORT_RETURN_IF_ERROR(ReadTensorEntries(names.weights_path()).status());
+  RETORT_ASSIGN_OR_RETURN(const nlohmann::json manifest,
+                          ManifestOfImport(header_, writer_->sha256()));
+  return base::AtomicWriteFile(names.manifest_path(), manifest.dump(2) + "\n");
+}
+
+}  // namespace retort::registry
