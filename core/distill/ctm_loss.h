@@ -1,0 +1,119 @@
+#ifndef RETORT_CORE_DISTILL_CTM_LOSS_H_
+#define RETORT_CORE_DISTILL_CTM_LOSS_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "core/distill/cm_loss.h"
+#include "core/distill/distance.h"
+#include "core/distill/edm_loss.h"
+#include "core/math/noise_schedule.h"
+#include "core/nn/consistency_model.h"
+#include "core/nn/denoiser.h"
+#include "torch/torch.h"
+
+namespace retort::distill {
+
+struct CtmLossOptions {
+  math::NoiseSchedule schedule;
+  int64_t num_times = 18;  // N, points of the time grid; at least 2
+
+  // k, the teacher's Heun steps, is drawn from 1..max_ode_steps, once per
+  // iteration for the whole batch: with probability proportional to k, as in
+  // the authors' code, or uniformly. At most N - 1.
+  int64_t max_ode_steps = 17;
+  bool weight_steps_by_k = true;
+
+  // The inner jump of the target: by the student itself without gradient
+  // (false, the authors' default) or by its stop-gradient EMA (true).
+  bool ema_inner_target = false;
+
+  CmWeight weight = CmWeight::kUniform;  // of the consistency loss, by t
+
+  // total = consistency_weight L_ctm + denoising_weight w L_dsm. A zero
+  // denoising_weight saves the whole of that loss.
+  double consistency_weight = 1;
+  double denoising_weight = 1;
+
+  // w: the ratio of both losses' gradients at the last layer; false, or a step
+  // below adaptive_from_step, means 1.
+  bool adaptive_weight = true;
+  int64_t adaptive_from_step = 0;
+
+  // Denoising times: every other sample lognormal(p_mean, p_std), the rest
+  // t(fraction * U) of the time grid's continuous form (so the noisy end).
+  double dsm_p_mean = -1.2;
+  double dsm_p_std = 1.2;
+  double dsm_grid_fraction = 0.7;
+
+  // InvalidArgument, naming the field and the range.
+  absl::Status Validate() const;
+};
+
+struct CtmDraws {
+  int64_t ode_steps = 1;  // k
+  at::Tensor index;       // int64 [n]; t = grid[index], u = grid[index + k]
+  at::Tensor index_s;     // int64 [n] in [index + k, N - 1]
+  at::Tensor noise;       // [n, c, h, w], unit normal
+  at::Tensor dsm_sigma;   // float64 [n]
+  at::Tensor dsm_noise;   // [n, c, h, w], unit normal
+};
+
+struct CtmLossResult {
+  at::Tensor t, u, s;          // float64 [n]
+  at::Tensor x_t, x_u;         // x_u: the teacher's Heun^k from x_t
+  at::Tensor estimate;         // f_ema(f_theta(x_t, t, s), s, eps)
+  at::Tensor target;           // f_ema(f_sg(x_u, u, s), s, eps)
+  at::Tensor consistency;      // [n], weighted
+  at::Tensor denoising;        // [n], times w; undefined if it has no weight
+  double adaptive_weight = 1;  // w
+  at::Tensor total;            // a number; gradients are already taken
+};
+
+// The loss of consistency trajectory models (Kim et al. 2024, Eqs. 9 to 12)
+// with a teacher. Because w depends on both losses' gradients, this class
+// takes the gradients itself: each loss is run backward once, and the sum is
+// formed from the two gradients, so that w costs no further pass.
+// Thread-compatible.
+class CtmLoss {
+ public:
+  // `options` must be valid.
+  CtmLoss(const CtmLossOptions& options,
+          std::shared_ptr<const Distance> distance);
+
+  // See EdmLoss::Draw. k depends on (seed, step) alone.
+  CtmDraws Draw(uint64_t seed, int64_t step, absl::Span<const int64_t> samples,
+                at::IntArrayRef image_shape) const;
+
+  // Evaluates the loss and puts the gradient of the total into the student's
+  // parameters' grad(), replacing what was there. `target` is the stop-gradient
+  // EMA; its parameters must not require gradients. `dropout_seed` other than
+  // 0 gives student and target the same dropout masks, at the price of the
+  // jumps that rows with t = s otherwise save.
+  CtmLossResult EvaluateWithGradients(const nn::ConsistencyModel& student,
+                                      const nn::ConsistencyModel& target,
+                                      nn::EdmDenoiser& teacher,
+                                      const LossBatch& batch,
+                                      const CtmDraws& draws, int64_t step,
+                                      uint64_t dropout_seed = 0) const;
+
+ private:
+  at::Tensor DrawDsmSigma(uint64_t seed, int64_t step,
+                          absl::Span<const int64_t> samples) const;
+  void Consistency(const nn::ConsistencyModel& student,
+                   const nn::ConsistencyModel& target, nn::EdmDenoiser& teacher,
+                   const LossBatch& batch, const CtmDraws& draws,
+                   uint64_t dropout_seed, CtmLossResult* r) const;
+  at::Tensor Denoising(nn::EdmDenoiser& net, const LossBatch& batch,
+                       const CtmDraws& draws) const;
+
+  const CtmLossOptions options_;
+  const std::shared_ptr<const Distance> distance_;
+  const at::Tensor grid_;  // float64 [N]
+};
+
+}  // namespace retort::distill
+
+#endif  // RETORT_CORE_DISTILL_CTM_LOSS_H_

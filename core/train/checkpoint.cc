@@ -1,0 +1,155 @@
+#include "core/train/checkpoint.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+
+namespace retort::train {
+namespace {
+
+constexpr char kFormat[] = "retort-checkpoint";
+constexpr char kTensorsFile[] = "tensors.safetensors";
+constexpr char kManifestFile[] = "manifest.json";
+constexpr int64_t kMaxManifestBytes = int64_t{16} << 20;
+
+absl::Status Damaged(const std::string& path, absl::string_view what) {
+  return absl::DataLossError(
+      absl::StrCat("checkpoint ", path, " is damaged: ", what));
+}
+
+// Returns the manifest if it is whole and of a version we know.
+absl::StatusOr<nlohmann::json> ReadManifest(const std::string& dir) {
+  const std::string path = absl::StrCat(dir, "/", kManifestFile);
+  absl::StatusOr<std::string> text = base::ReadFile(path, kMaxManifestBytes);
+  if (!text.ok()) return Damaged(dir, text.status().message());
+  nlohmann::json manifest =
+      nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!manifest.is_object() || manifest.value("format", "") != kFormat ||
+      !manifest.contains("files") || !manifest.contains("state")) {
+    return Damaged(dir, "its manifest.json is not a checkpoint's manifest");
+  }
+  const int version = manifest.value("format_version", 0);
+  if (version != kCheckpointFormatVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("checkpoint ", dir, " has format version ", version,
+                     "; this program reads ", kCheckpointFormatVersion,
+                     ". Resume it with the version of retort that wrote it."));
+  }
+  if (manifest.value("state_sha256", "") !=
+      base::Sha256Hex(manifest["state"].dump())) {
+    return Damaged(dir, "its manifest's state does not match its hash");
+  }
+  return manifest;
+}
+
+}  // namespace
+
+CheckpointStore::CheckpointStore(base::JobDir dir, int64_t keep,
+                                 Warning warning)
+    : dir_(std::move(dir)),
+      keep_(std::max<int64_t>(keep, 1)),
+      warning_(std::move(warning)) {}
+
+absl::StatusOr<nlohmann::json> CheckpointStore::WriteInto(
+    const std::string& path, const Checkpoint& checkpoint) const {
+  RETORT_RETURN_IF_ERROR(base::MakeDirs(path));
+  std::string hash;
+  RETORT_RETURN_IF_ERROR(
+      io::WriteSafetensors(absl::StrCat(path, "/", kTensorsFile),
+                           checkpoint.tensors, {{"format", "pt"}}, &hash));
+  const nlohmann::json manifest = {
+      {"format", kFormat},
+      {"format_version", kCheckpointFormatVersion},
+      {"step", checkpoint.step},
+      {"files", {{kTensorsFile, hash}}},
+      {"state", checkpoint.state},
+      {"state_sha256", base::Sha256Hex(checkpoint.state.dump())},
+  };
+  RETORT_RETURN_IF_ERROR(base::AtomicWriteFile(
+      absl::StrCat(path, "/", kManifestFile), manifest.dump(2) + "\n"));
+  return manifest;
+}
+
+absl::StatusOr<nlohmann::json> CheckpointStore::Save(
+    const Checkpoint& checkpoint) {
+  const std::string path = Path(checkpoint.step);
+  const std::string temporary = path + ".tmp";
+  RETORT_RETURN_IF_ERROR(base::RemoveTree(temporary));
+  absl::StatusOr<nlohmann::json> manifest = WriteInto(temporary, checkpoint);
+  absl::Status status = manifest.status();
+  if (status.ok()) status = base::ReplaceDir(temporary, path);
+  if (!status.ok()) {
+    base::RemoveTree(temporary).IgnoreError();
+    return absl::Status(status.code(),
+                        absl::StrCat("saving the checkpoint of step ",
+                                     checkpoint.step, ": ", status.message()));
+  }
+  RemoveOld();
+  return manifest;
+}
+
+void CheckpointStore::RemoveOld() const {
+  const auto steps = dir_.ListCheckpoints();
+  if (!steps.ok()) return;
+  const int64_t excess = static_cast<int64_t>(steps->size()) - keep_;
+  for (int64_t i = 0; i < excess; ++i) {
+    const absl::Status removed = base::RemoveTree(Path((*steps)[i]));
+    if (!removed.ok()) {
+      warning_(absl::StrCat("removing the old checkpoint ", Path((*steps)[i]),
+                            " failed: ", removed.message()));
+    }
+  }
+}
+
+absl::StatusOr<Checkpoint> CheckpointStore::Load(int64_t step) const {
+  const std::string path = Path(step);
+  if (!base::IsDirectory(path)) {
+    return absl::NotFoundError(absl::StrCat("there is no checkpoint ", path));
+  }
+  RETORT_ASSIGN_OR_RETURN(const nlohmann::json manifest, ReadManifest(path));
+  const std::string expected = manifest["files"].value(kTensorsFile, "");
+  std::string actual;
+  absl::StatusOr<io::SafetensorsFile> file =
+      io::ReadSafetensors(absl::StrCat(path, "/", kTensorsFile), &actual);
+  if (!file.ok()) return Damaged(path, file.status().message());
+  if (actual != expected) {
+    return Damaged(path, absl::StrCat(kTensorsFile, " has SHA-256 ", actual,
+                                      ", its manifest says ", expected));
+  }
+  Checkpoint checkpoint;
+  checkpoint.step = manifest.value("step", int64_t{-1});
+  if (checkpoint.step != step) {
+    return Damaged(
+        path, absl::StrCat("its manifest is that of step ", checkpoint.step));
+  }
+  checkpoint.tensors = std::move(file->tensors);
+  checkpoint.state = manifest["state"];
+  return checkpoint;
+}
+
+absl::StatusOr<std::optional<Checkpoint>> CheckpointStore::LoadNewest() const {
+  RETORT_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
+                          dir_.ListCheckpoints());
+  for (size_t i = steps.size(); i-- > 0;) {
+    absl::StatusOr<Checkpoint> loaded = Load(steps[i]);
+    if (loaded.ok()) return std::optional<Checkpoint>(*std::move(loaded));
+    if (!absl::IsDataLoss(loaded.status())) return loaded.status();
+    warning_(
+        absl::StrCat(loaded.status().message(),
+                     i > 0 ? absl::StrCat("; going back to step ", steps[i - 1])
+                           : std::string("; there is no older one")));
+  }
+  if (!steps.empty()) {
+    return absl::DataLossError(absl::StrCat(
+        "all ", steps.size(), " checkpoints in ", dir_.checkpoints_dir(),
+        " are damaged; remove that folder to start from the beginning"));
+  }
+  return std::optional<Checkpoint>();
+}
+
+}  // namespace retort::train

@@ -1,0 +1,60 @@
+#ifndef RETORT_CORE_TRAIN_OBJECTIVE_H_
+#define RETORT_CORE_TRAIN_OBJECTIVE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/distill/edm_loss.h"
+#include "core/math/jump.h"
+#include "core/nn/denoiser.h"
+#include "core/train/train_options.h"
+
+namespace retort::train {
+
+// Named numbers of one step, for people. "loss" is always among them.
+using Metrics = std::map<std::string, double>;
+
+// One step's input: the batch, and what its randomness is a function of.
+struct StepInput {
+  int64_t step = 0;
+  std::vector<int64_t> samples;  // indices within the step's global batch
+  distill::LossBatch batch;
+};
+
+// What the loop minimises: binds a loss to its networks.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+
+  // Draws, evaluates, and leaves the gradient in the student's parameters'
+  // grad(), replacing what was there. Lets LibTorch's exceptions through.
+  virtual Metrics TakeGradients(const StepInput& input) = 0;
+};
+
+// The networks of a run. `teacher` and `target` are null where the method has
+// none; `jump` is for CM and CTM.
+struct Networks {
+  std::shared_ptr<nn::EdmDenoiser> student;
+  std::shared_ptr<nn::EdmDenoiser> target;
+  std::shared_ptr<nn::EdmDenoiser> teacher;
+  std::shared_ptr<const math::JumpPrecond> jump;
+};
+
+// Returns the objective of options.method. Puts the student (and the target)
+// into train() mode and the teacher into eval(). InvalidArgument when a network
+// that the method needs is missing or does not fit the others.
+absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(
+    const TrainOptions& options, const Networks& networks);
+
+// Returns a student that starts from a teacher: the same network, with a second
+// time for CTM (whose own layers start at random, from `seed`).
+absl::StatusOr<std::shared_ptr<nn::EdmDenoiser>> MakeStudent(
+    Method method, const nn::EdmDenoiser& teacher, uint64_t seed);
+
+}  // namespace retort::train
+
+#endif  // RETORT_CORE_TRAIN_OBJECTIVE_H_

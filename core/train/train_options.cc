@@ -1,0 +1,156 @@
+#include "core/train/train_options.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+
+namespace retort::train {
+namespace {
+
+using nlohmann::json;
+
+template <typename T>
+absl::Status OutOfRange(absl::string_view field, T value,
+                        absl::string_view range) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " is ", value, "; it must be ", range));
+}
+
+absl::Status ValidateRates(const TrainOptions& o) {
+  if (o.ema_rates.empty() && !(o.ema_halflife_images > 0)) {
+    return absl::InvalidArgumentError(
+        "ema_rates is empty and ema_halflife_images is 0; the resulting model "
+        "holds averaged weights, so give one of them (rate 0 = no averaging)");
+  }
+  for (const double rate : o.ema_rates) {
+    if (!(rate >= 0 && rate < 1)) {
+      return OutOfRange("ema_rates", rate, "in [0, 1)");
+    }
+  }
+  if (!(o.ema_halflife_images >= 0)) {
+    return OutOfRange("ema_halflife_images", o.ema_halflife_images,
+                      "0 (none) or positive");
+  }
+  if (!(o.ema_rampup_ratio >= 0)) {
+    return OutOfRange("ema_rampup_ratio", o.ema_rampup_ratio,
+                      "0 (none) or positive");
+  }
+  if (!(o.target_ema_rate >= 0 && o.target_ema_rate < 1)) {
+    return OutOfRange("target_ema_rate", o.target_ema_rate, "in [0, 1)");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateLoss(const TrainOptions& o) {
+  if (o.method == Method::kEdm) {
+    if (o.edm.p_std > 0 && o.edm.sigma_data > 0) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        "edm p_std and sigma_data must be positive");
+  }
+  RETORT_RETURN_IF_ERROR(distill::MakeDistance(o.distance).status());
+  if (o.method == Method::kCtm) return o.ctm.Validate();
+  RETORT_RETURN_IF_ERROR(o.cm.schedule.Validate());
+  if (o.cm.num_times < 2) {
+    return OutOfRange("cm num_times", o.cm.num_times, "at least 2");
+  }
+  return absl::OkStatus();
+}
+
+json LossJson(const TrainOptions& o) {
+  if (o.method == Method::kEdm) {
+    return {{"p_mean", o.edm.p_mean},
+            {"p_std", o.edm.p_std},
+            {"sigma_data", o.edm.sigma_data}};
+  }
+  json loss = {{"distance", o.distance.name},
+               {"huber_c", o.distance.huber_c},
+               {"resize", o.distance.resize},
+               {"unit_range", o.distance.unit_range},
+               {"target_ema_rate", o.target_ema_rate}};
+  if (o.method == Method::kCm) {
+    loss["schedule"] = o.cm.schedule;
+    loss["num_times"] = o.cm.num_times;
+    loss["weight"] = static_cast<int>(o.cm.weight);
+    return loss;
+  }
+  const distill::CtmLossOptions& c = o.ctm;
+  loss["schedule"] = c.schedule;
+  loss["num_times"] = c.num_times;
+  loss["max_ode_steps"] = c.max_ode_steps;
+  loss["weight_steps_by_k"] = c.weight_steps_by_k;
+  loss["ema_inner_target"] = c.ema_inner_target;
+  loss["weight"] = static_cast<int>(c.weight);
+  loss["consistency_weight"] = c.consistency_weight;
+  loss["denoising_weight"] = c.denoising_weight;
+  loss["adaptive_weight"] = c.adaptive_weight;
+  loss["adaptive_from_step"] = c.adaptive_from_step;
+  loss["dsm_p_mean"] = c.dsm_p_mean;
+  loss["dsm_p_std"] = c.dsm_p_std;
+  loss["dsm_grid_fraction"] = c.dsm_grid_fraction;
+  return loss;
+}
+
+}  // namespace
+
+std::string MethodName(Method method) {
+  switch (method) {
+    case Method::kEdm:
+      return "edm";
+    case Method::kCm:
+      return "cm";
+    case Method::kCtm:
+      return "ctm";
+  }
+  return "unknown";
+}
+
+absl::Status TrainOptions::Validate() const {
+  if (iterations < 1) return OutOfRange("iterations", iterations, "at least 1");
+  if (batch_size < 1) return OutOfRange("batch_size", batch_size, "at least 1");
+  if (!(learning_rate > 0)) {
+    return OutOfRange("learning_rate", learning_rate, "positive");
+  }
+  if (lr_rampup_images < 0) {
+    return OutOfRange("lr_rampup_images", lr_rampup_images,
+                      "0 (none) or positive");
+  }
+  if (!(max_gradient_norm >= 0)) {
+    return OutOfRange("max_gradient_norm", max_gradient_norm,
+                      "0 (none) or positive");
+  }
+  if (max_nonfinite_steps < 1) {
+    return OutOfRange("max_nonfinite_steps", max_nonfinite_steps, "at least 1");
+  }
+  if (log_every < 1) return OutOfRange("log_every", log_every, "at least 1");
+  if (checkpoint_every < 0) {
+    return OutOfRange("checkpoint_every", checkpoint_every,
+                      "0 (only at the end) or positive");
+  }
+  if (keep_checkpoints < 1) {
+    return OutOfRange("keep_checkpoints", keep_checkpoints, "at least 1");
+  }
+  RETORT_RETURN_IF_ERROR(optimizer.Validate());
+  RETORT_RETURN_IF_ERROR(ValidateRates(*this));
+  return ValidateLoss(*this);
+}
+
+json TrainOptions::Fingerprint() const {
+  return {{"method", MethodName(method)},
+          {"batch_size", batch_size},
+          {"seed", seed},
+          {"optimizer",
+           {{"name", optimizer.name},
+            {"beta1", optimizer.beta1},
+            {"beta2", optimizer.beta2},
+            {"eps", optimizer.eps},
+            {"weight_decay", optimizer.weight_decay}}},
+          {"learning_rate", learning_rate},
+          {"lr_rampup_images", lr_rampup_images},
+          {"max_gradient_norm", max_gradient_norm},
+          {"replace_nonfinite_gradients", replace_nonfinite_gradients},
+          {"ema_rates", ema_rates},
+          {"ema_halflife_images", ema_halflife_images},
+          {"ema_rampup_ratio", ema_rampup_ratio},
+          {"loss", LossJson(*this)}};
+}
+
+}  // namespace retort::train

@@ -1,0 +1,77 @@
+#ifndef RETORT_CORE_TRAIN_TRAIN_OPTIONS_H_
+#define RETORT_CORE_TRAIN_TRAIN_OPTIONS_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/distill/cm_loss.h"
+#include "core/distill/ctm_loss.h"
+#include "core/distill/distance.h"
+#include "core/distill/edm_loss.h"
+#include "core/train/optimizer.h"
+
+namespace retort::train {
+
+enum class Method {
+  kEdm,  // a teacher, by denoising score matching
+  kCm,   // a consistency model; without a teacher, consistency training
+  kCtm,  // a consistency trajectory model
+};
+
+// Returns "edm", "cm", "ctm".
+std::string MethodName(Method method);
+
+// All that decides what a run computes, and how often it says so. With the same
+// options, data and network a run gives the same weights, however often it was
+// interrupted.
+struct TrainOptions {
+  Method method = Method::kEdm;
+  int64_t iterations = 1000;  // optimiser steps; at least 1
+  int64_t batch_size = 64;    // images per step, over all ranks
+  uint64_t seed = 0;          // of data order, noise, times and dropout
+
+  OptimizerOptions optimizer;
+  double learning_rate = 4e-4;
+  // Linear warm-up from 0 over so many images; 0 = none.
+  int64_t lr_rampup_images = 0;
+  // Scales gradients down to this norm; 0 = never.
+  double max_gradient_norm = 0;
+  // Replaces non-finite gradients by numbers (EDM's loop) instead of skipping
+  // the step. A loss that is not finite is skipped all the same.
+  bool replace_nonfinite_gradients = false;
+  // So many skipped steps in a row end the run with an error; at least 1.
+  int64_t max_nonfinite_steps = 20;
+
+  // Averages of the weights. The first is what the resulting model holds; the
+  // others are kept in the checkpoints. A positive ema_halflife_images puts an
+  // average of EDM's form in front of the list.
+  std::vector<double> ema_rates = {0.999};
+  double ema_halflife_images = 0;
+  double ema_rampup_ratio = 0.05;
+  // Rate of the stop-gradient network of CM and CTM.
+  double target_ema_rate = 0.999;
+
+  int64_t log_every = 10;          // steps per tick
+  int64_t checkpoint_every = 500;  // steps; 0 = only when asked and at the end
+  int64_t keep_checkpoints = 2;
+
+  distill::DistanceOptions distance;  // CM, CTM
+  distill::EdmLossOptions edm;
+  distill::CmLossOptions cm;
+  distill::CtmLossOptions ctm;
+
+  // InvalidArgument, naming the field and its range.
+  absl::Status Validate() const;
+
+  // Returns the options that decide the weights after a given step: what a
+  // resumed run must agree on. How long to train, and how often to log or save,
+  // may change between runs.
+  nlohmann::json Fingerprint() const;
+};
+
+}  // namespace retort::train
+
+#endif  // RETORT_CORE_TRAIN_TRAIN_OPTIONS_H_

@@ -1,0 +1,177 @@
+#include "core/train/train_state.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+
+namespace retort::train {
+namespace {
+
+using nlohmann::json;
+
+std::string Text(at::IntArrayRef shape, at::ScalarType dtype) {
+  std::string text = absl::StrCat(c10::toString(dtype), "[");
+  for (size_t i = 0; i < shape.size(); ++i) {
+    absl::StrAppend(&text, i > 0 ? "," : "", shape[i]);
+  }
+  return text + "]";
+}
+
+// Describes the first difference between two fingerprints; "" if none.
+std::string Difference(const json& saved, const json& now,
+                       const std::string& path) {
+  if (saved.is_object() && now.is_object()) {
+    for (const auto& [key, value] : now.items()) {
+      const std::string name = path.empty() ? key : path + "." + key;
+      if (!saved.contains(key)) return name + " is new";
+      const std::string inner = Difference(saved[key], value, name);
+      if (!inner.empty()) return inner;
+    }
+    for (const auto& [key, value] : saved.items()) {
+      if (!now.contains(key)) return path + "." + key + " is gone";
+    }
+    return "";
+  }
+  if (saved == now) return "";
+  return absl::StrCat(path, " was ", saved.dump(), " and is ", now.dump());
+}
+
+}  // namespace
+
+json Counters::ToJson() const {
+  return {{"step", step},
+          {"images", images},
+          {"skipped", skipped},
+          {"skipped_in_a_row", skipped_in_a_row}};
+}
+
+absl::StatusOr<std::unique_ptr<TrainState>> TrainState::Create(
+    const TrainOptions& options, std::shared_ptr<nn::EdmDenoiser> student) {
+  auto state = std::unique_ptr<TrainState>(new TrainState());
+  state->options_ = options;
+  for (const auto& item : student->named_parameters()) {
+    state->names_.push_back(item.key());
+    state->parameters_.push_back(item.value());
+  }
+  if (options.method != Method::kEdm) {
+    state->target_ = nn::CloneDenoiser(*student);
+    for (at::Tensor& p : state->target_->parameters()) {
+      p.set_requires_grad(false);
+      state->target_parameters_.push_back(p);
+    }
+  }
+  const size_t averages =
+      options.ema_rates.size() + (options.ema_halflife_images > 0 ? 1 : 0);
+  for (size_t i = 0; i < averages; ++i) {
+    state->averages_.emplace_back(state->parameters_);
+  }
+  RETORT_ASSIGN_OR_RETURN(state->optimizer_,
+                          MakeOptimizer(state->parameters_, options.optimizer));
+  state->student_ = std::move(student);
+  return state;
+}
+
+void TrainState::UpdateAverages() {
+  size_t next = 0;
+  if (options_.ema_halflife_images > 0) {
+    averages_[next++].Update(
+        parameters_,
+        HalflifeRate(options_.batch_size, options_.ema_halflife_images,
+                     options_.ema_rampup_ratio, counters.images));
+  }
+  for (const double rate : options_.ema_rates) {
+    averages_[next++].Update(parameters_, rate);
+  }
+  if (target_ != nullptr) {
+    Ema::Over(target_parameters_).Update(parameters_, options_.target_ema_rate);
+  }
+}
+
+io::TensorMap TrainState::AveragedWeights() const {
+  io::TensorMap weights = student_->StateDict();
+  for (size_t i = 0; i < names_.size(); ++i) {
+    weights[names_[i]] = averages_.front().values()[i];
+  }
+  return weights;
+}
+
+io::TensorMap TrainState::Tensors() const {
+  io::TensorMap tensors;
+  for (size_t i = 0; i < names_.size(); ++i) {
+    const std::string& name = names_[i];
+    tensors["net." + name] = parameters_[i].detach();
+    tensors["optimizer.exp_avg." + name] = optimizer_->exp_avg()[i];
+    tensors["optimizer.exp_avg_sq." + name] = optimizer_->exp_avg_sq()[i];
+    for (size_t k = 0; k < averages_.size(); ++k) {
+      tensors[absl::StrCat("ema.", k, ".", name)] = averages_[k].values()[i];
+    }
+    if (target_ != nullptr) tensors["target." + name] = target_parameters_[i];
+  }
+  return tensors;
+}
+
+Checkpoint TrainState::ToCheckpoint(const json& fingerprint) const {
+  Checkpoint checkpoint;
+  checkpoint.step = counters.step;
+  checkpoint.tensors = Tensors();
+  checkpoint.state = {{"counters", counters.ToJson()},
+                      {"optimizer_steps", optimizer_->steps()},
+                      {"run", fingerprint}};
+  return checkpoint;
+}
+
+absl::Status TrainState::CheckTensors(const io::TensorMap& loaded) const {
+  const io::TensorMap own = Tensors();
+  for (const auto& [name, tensor] : own) {
+    const auto found = loaded.find(name);
+    if (found == loaded.end()) {
+      return absl::DataLossError(
+          absl::StrCat("the checkpoint has no tensor ", name));
+    }
+    const at::Tensor& other = found->second;
+    if (other.sizes() != tensor.sizes() ||
+        other.scalar_type() != tensor.scalar_type()) {
+      return absl::DataLossError(absl::StrCat(
+          "the checkpoint's tensor ", name, " is ",
+          Text(other.sizes(), other.scalar_type()), ", this run's is ",
+          Text(tensor.sizes(), tensor.scalar_type())));
+    }
+  }
+  if (loaded.size() != own.size()) {
+    return absl::DataLossError(absl::StrCat("the checkpoint has ",
+                                            loaded.size(),
+                                            " tensors, this run ", own.size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainState::Restore(const Checkpoint& checkpoint,
+                                 const json& fingerprint) {
+  const json& state = checkpoint.state;
+  if (!state.contains("counters") || !state.contains("run") ||
+      !state.contains("optimizer_steps")) {
+    return absl::DataLossError("the checkpoint has no counters");
+  }
+  const std::string difference = Difference(state["run"], fingerprint, "");
+  if (!difference.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the checkpoint of step ", checkpoint.step,
+        " is of another run: ", difference,
+        ". Resume with the settings it was made with, or start a new job."));
+  }
+  RETORT_RETURN_IF_ERROR(CheckTensors(checkpoint.tensors));
+  torch::NoGradGuard no_grad;
+  for (auto& [name, tensor] : Tensors()) {
+    at::Tensor(tensor).copy_(checkpoint.tensors.at(name));
+  }
+  const json& saved = state["counters"];
+  counters.step = saved.value("step", int64_t{0});
+  counters.images = saved.value("images", int64_t{0});
+  counters.skipped = saved.value("skipped", int64_t{0});
+  counters.skipped_in_a_row = saved.value("skipped_in_a_row", int64_t{0});
+  optimizer_->set_steps(state.value("optimizer_steps", int64_t{0}));
+  return absl::OkStatus();
+}
+
+}  // namespace retort::train

@@ -1,0 +1,85 @@
+#ifndef RETORT_CORE_TRAIN_TRAIN_STATE_H_
+#define RETORT_CORE_TRAIN_TRAIN_STATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/io/safetensors.h"
+#include "core/nn/denoiser.h"
+#include "core/train/checkpoint.h"
+#include "core/train/ema.h"
+#include "core/train/optimizer.h"
+#include "core/train/train_options.h"
+#include "torch/torch.h"
+
+namespace retort::train {
+
+// Where a run is.
+struct Counters {
+  int64_t step = 0;              // iterations done, skipped ones included
+  int64_t images = 0;            // images seen
+  int64_t skipped = 0;           // steps left out for non-finite numbers
+  int64_t skipped_in_a_row = 0;  // of them, the latest uninterrupted ones
+
+  nlohmann::json ToJson() const;
+};
+
+// All that changes while training: the student, its stop-gradient average
+// (CM, CTM), the averages, the optimiser and the counters. Converts to and from
+// a checkpoint. Thread-compatible.
+class TrainState {
+ public:
+  // Shares `student`, whose present weights are the start of every average.
+  // InvalidArgument from the optimiser's options.
+  static absl::StatusOr<std::unique_ptr<TrainState>> Create(
+      const TrainOptions& options, std::shared_ptr<nn::EdmDenoiser> student);
+
+  const std::shared_ptr<nn::EdmDenoiser>& student() const { return student_; }
+  // Null for EDM. Its parameters do not require gradients.
+  const std::shared_ptr<nn::EdmDenoiser>& target() const { return target_; }
+  const std::vector<at::Tensor>& parameters() const { return parameters_; }
+  Optimizer& optimizer() { return *optimizer_; }
+
+  // Moves every average towards the student's weights. Call after the
+  // optimiser's step and before the counters move on.
+  void UpdateAverages();
+
+  // Returns the student's state dict with the first average's weights.
+  io::TensorMap AveragedWeights() const;
+
+  // The tensors share memory with this state: write them before the next step.
+  Checkpoint ToCheckpoint(const nlohmann::json& fingerprint) const;
+
+  // Takes everything from a checkpoint, or nothing: DataLoss when its tensors
+  // or counters are not those of this run; FailedPrecondition, naming the
+  // first difference, when the fingerprints differ.
+  absl::Status Restore(const Checkpoint& checkpoint,
+                       const nlohmann::json& fingerprint);
+
+  Counters counters;
+
+ private:
+  TrainState() = default;
+
+  // Every tensor that changes, by its name in a checkpoint.
+  io::TensorMap Tensors() const;
+  absl::Status CheckTensors(const io::TensorMap& loaded) const;
+
+  TrainOptions options_;
+  std::shared_ptr<nn::EdmDenoiser> student_;
+  std::shared_ptr<nn::EdmDenoiser> target_;
+  std::vector<std::string> names_;  // of parameters_
+  std::vector<at::Tensor> parameters_;
+  std::vector<at::Tensor> target_parameters_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::vector<Ema> averages_;
+};
+
+}  // namespace retort::train
+
+#endif  // RETORT_CORE_TRAIN_TRAIN_STATE_H_

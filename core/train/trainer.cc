@@ -1,0 +1,293 @@
+#include "core/train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "core/data/data_order.h"
+#include "core/io/model_file.h"
+
+namespace retort::train {
+namespace {
+
+using nlohmann::json;
+
+absl::Status CheckData(const data::Dataset& dataset,
+                       const nn::NetworkConfig& net) {
+  if (dataset.resolution() != net.img_resolution ||
+      dataset.channels() != net.img_channels) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data set ", dataset.name(), " has ", dataset.channels(), " x ",
+        dataset.resolution(), "^2 images, the network takes ", net.img_channels,
+        " x ", net.img_resolution,
+        "^2; set img_channels and img_resolution to the data's"));
+  }
+  if (net.label_dim != 0 && net.label_dim != dataset.label_dim()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "data set ", dataset.name(), " has ", dataset.label_dim(),
+        " classes, the network ", net.label_dim,
+        "; set label_dim to the data's, or 0 for an unconditional network"));
+  }
+  return absl::OkStatus();
+}
+
+std::string KindOf(Method method) {
+  return method == Method::kEdm ? "teacher" : MethodName(method);
+}
+
+absl::Status FromException(const c10::Error& error) {
+  const std::string what = error.what_without_backtrace();
+  const bool memory =
+      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+      what.find("not enough memory") != std::string::npos;
+  if (memory) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "out of memory while training: ", what,
+        ". Use a smaller batch_size, or a machine with more memory."));
+  }
+  return absl::InternalError(absl::StrCat("while training: ", what));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
+    const TrainOptions& options, const TrainParts& parts) {
+  RETORT_RETURN_IF_ERROR(options.Validate());
+  if (parts.dataset == nullptr || parts.student == nullptr ||
+      parts.job_dir.path().empty()) {
+    return absl::InvalidArgumentError(
+        "training needs a data set, a network and a job directory");
+  }
+  RETORT_RETURN_IF_ERROR(CheckData(*parts.dataset, parts.student->config()));
+  auto trainer = std::unique_ptr<Trainer>(new Trainer(options, parts));
+  RETORT_ASSIGN_OR_RETURN(trainer->state_,
+                          TrainState::Create(options, parts.student));
+  RETORT_ASSIGN_OR_RETURN(
+      trainer->objective_,
+      MakeObjective(options, {parts.student, trainer->state_->target(),
+                              parts.teacher, parts.jump}));
+  return trainer;
+}
+
+Trainer::Trainer(const TrainOptions& options, const TrainParts& parts)
+    : options_(options),
+      parts_(parts),
+      clock_(parts.clock != nullptr ? parts.clock : base::RealClock()),
+      checkpoints_(parts.job_dir, options.keep_checkpoints,
+                   [this](const std::string& message) { Warn(message); }),
+      fingerprint_(options.Fingerprint()) {
+  fingerprint_["network"] = parts.student->config().ToJson();
+  fingerprint_["data"] = parts.dataset->manifest_hash();
+  if (parts.jump != nullptr) {
+    fingerprint_["preconditioning"] = std::string(parts.jump->name());
+  }
+}
+
+absl::StatusOr<TrainResult> Trainer::Run() {
+  try {
+    return RunLoop();
+  } catch (const c10::Error& error) {
+    return FromException(error);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        "out of memory while training; use a smaller batch_size, or a machine "
+        "with more memory");
+  }
+}
+
+absl::StatusOr<TrainResult> Trainer::RunLoop() {
+  RETORT_RETURN_IF_ERROR(base::MakeDirs(parts_.job_dir.checkpoints_dir()));
+  RETORT_RETURN_IF_ERROR(Restore());
+  const Counters& at = state_->counters;
+  ControlFlags none;
+  ControlFlags& control = parts_.control != nullptr ? *parts_.control : none;
+  tick_time_ = clock_->Now();
+  tick_images_ = at.images;
+  tick_step_ = at.step;
+  while (at.step < options_.iterations) {
+    if (control.cancel.load()) {
+      return TrainResult{Outcome::kCancelled, at.step};
+    }
+    if (control.pause.load()) {
+      ReportTick();
+      RETORT_RETURN_IF_ERROR(SaveCheckpoint());
+      return TrainResult{Outcome::kPaused, at.step};
+    }
+    if (control.checkpoint_now.exchange(false)) TrySaveCheckpoint();
+    RETORT_RETURN_IF_ERROR(Step());
+    if (at.step % options_.log_every == 0) ReportTick();
+    if (options_.checkpoint_every > 0 &&
+        at.step % options_.checkpoint_every == 0 &&
+        at.step < options_.iterations) {
+      TrySaveCheckpoint();
+    }
+  }
+  ReportTick();
+  return Finish();
+}
+
+absl::Status Trainer::Restore() {
+  RETORT_ASSIGN_OR_RETURN(std::optional<Checkpoint> checkpoint,
+                          checkpoints_.LoadNewest());
+  if (!checkpoint.has_value()) return absl::OkStatus();
+  RETORT_RETURN_IF_ERROR(state_->Restore(*checkpoint, fingerprint_));
+  saved_step_ = checkpoint->step;
+  RETORT_LOG(info, "resumed from the checkpoint of step {}", checkpoint->step);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepInput> Trainer::LoadBatch() const {
+  const int64_t n = options_.batch_size;
+  const int64_t step = state_->counters.step;
+  StepInput input;
+  input.step = step;
+  std::vector<int64_t> indices(n);
+  for (int64_t j = 0; j < n; ++j) {
+    input.samples.push_back(j);
+    indices[j] = data::ShuffledIndex(options_.seed, step * n + j,
+                                     parts_.dataset->size());
+  }
+  at::Tensor images, labels;
+  RETORT_RETURN_IF_ERROR(parts_.dataset->Get(indices, &images, &labels));
+  const at::TensorOptions target = state_->parameters().front().options();
+  input.batch.images = data::ToFloat(images).to(target);
+  const int64_t classes = parts_.student->config().label_dim;
+  if (classes > 0) {
+    input.batch.labels = at::one_hot(labels, classes).to(target);
+  }
+  return input;
+}
+
+double Trainer::LearningRate() const {
+  if (options_.lr_rampup_images == 0) return options_.learning_rate;
+  const double ramp = static_cast<double>(state_->counters.images) /
+                      static_cast<double>(options_.lr_rampup_images);
+  return options_.learning_rate * std::min(ramp, 1.0);
+}
+
+absl::Status Trainer::Step() {
+  RETORT_ASSIGN_OR_RETURN(const StepInput input, LoadBatch());
+  Metrics metrics = objective_->TakeGradients(input);
+  const std::vector<at::Tensor>& parameters = state_->parameters();
+  if (options_.replace_nonfinite_gradients) {
+    ReplaceNonFiniteGradients(parameters);
+  }
+  const double norm = GradientNorm(parameters);
+  metrics["gradient_norm"] = norm;
+  metrics["learning_rate"] = LearningRate();
+  Counters& at = state_->counters;
+  if (!std::isfinite(norm) || !std::isfinite(metrics["loss"])) {
+    RETORT_RETURN_IF_ERROR(CountSkipped(metrics["loss"], norm));
+  } else {
+    if (options_.max_gradient_norm > 0 && norm > options_.max_gradient_norm) {
+      ScaleGradients(parameters, options_.max_gradient_norm / norm);
+    }
+    state_->optimizer().Step(LearningRate());
+    state_->UpdateAverages();
+    at.skipped_in_a_row = 0;
+    for (const auto& [name, value] : metrics) sums_[name] += value;
+    ++summed_steps_;
+  }
+  at.images += options_.batch_size;
+  ++at.step;
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::CountSkipped(double loss, double gradient_norm) {
+  Counters& at = state_->counters;
+  ++at.skipped;
+  ++at.skipped_in_a_row;
+  const std::string what = absl::StrCat("step ", at.step, " gave loss ", loss,
+                                        " and gradient norm ", gradient_norm);
+  if (at.skipped_in_a_row >= options_.max_nonfinite_steps) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        what, ", the ", at.skipped_in_a_row,
+        "th step in a row without finite numbers. Lower learning_rate, raise "
+        "lr_rampup_images, or set max_gradient_norm, and start a new job."));
+  }
+  Warn(what + "; it was skipped");
+  return absl::OkStatus();
+}
+
+void Trainer::ReportTick() {
+  const Counters& at = state_->counters;
+  if (at.step == tick_step_) return;
+  const absl::Time now = clock_->Now();
+  const double seconds = absl::ToDoubleSeconds(now - tick_time_);
+  Tick tick;
+  tick.step = at.step;
+  tick.iterations = options_.iterations;
+  tick.images = at.images;
+  tick.skipped = at.skipped;
+  for (const auto& [name, sum] : sums_) {
+    tick.metrics[name] = sum / summed_steps_;
+  }
+  if (seconds > 0)
+    tick.images_per_second = (at.images - tick_images_) / seconds;
+  tick.remaining = absl::Seconds(seconds / (at.step - tick_step_) *
+                                 (options_.iterations - at.step));
+  sums_.clear();
+  summed_steps_ = 0;
+  tick_images_ = at.images;
+  tick_step_ = at.step;
+  tick_time_ = now;
+  if (parts_.listener != nullptr) parts_.listener->OnTick(tick);
+}
+
+absl::Status Trainer::SaveCheckpoint() {
+  const int64_t step = state_->counters.step;
+  if (step == saved_step_) return absl::OkStatus();
+  RETORT_ASSIGN_OR_RETURN(
+      const json manifest,
+      checkpoints_.Save(state_->ToCheckpoint(fingerprint_)));
+  saved_step_ = step;
+  if (parts_.listener != nullptr) {
+    parts_.listener->OnCheckpoint(step, checkpoints_.Path(step), manifest);
+  }
+  return absl::OkStatus();
+}
+
+void Trainer::TrySaveCheckpoint() {
+  const absl::Status saved = SaveCheckpoint();
+  if (saved.ok()) return;
+  Warn(absl::StrCat(saved.message(),
+                    saved_step_ >= 0
+                        ? absl::StrCat(" The checkpoint of step ", saved_step_,
+                                       " is untouched.")
+                        : std::string(),
+                    " Training goes on; the next checkpoint tries again."));
+}
+
+absl::StatusOr<TrainResult> Trainer::Finish() {
+  const Counters& at = state_->counters;
+  RETORT_RETURN_IF_ERROR(SaveCheckpoint());
+  io::ModelManifest manifest;
+  manifest.kind = KindOf(options_.method);
+  manifest.network = parts_.student->config().ToJson();
+  manifest.preconditioning = parts_.preconditioning;
+  manifest.lineage = parts_.lineage;
+  manifest.lineage["data_hash"] = parts_.dataset->manifest_hash();
+  manifest.lineage["seed"] = options_.seed;
+  manifest.lineage["steps"] = at.step;
+  manifest.lineage["images"] = at.images;
+  manifest.lineage["run"] = fingerprint_;
+  TrainResult result{Outcome::kSucceeded, at.step, parts_.job_dir.result_dir()};
+  RETORT_ASSIGN_OR_RETURN(
+      result.manifest,
+      io::WriteModelDir(result.model_dir, manifest, state_->AveragedWeights()));
+  return result;
+}
+
+void Trainer::Warn(const std::string& message) const {
+  RETORT_LOG(warn, "{}", message);
+  if (parts_.listener != nullptr) parts_.listener->OnWarning(message);
+}
+
+}  // namespace retort::train

@@ -1,0 +1,123 @@
+#ifndef RETORT_CORE_TRAIN_TRAINER_H_
+#define RETORT_CORE_TRAIN_TRAINER_H_
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "core/base/run_dir.h"
+#include "core/data/dataset.h"
+#include "core/io/model_manifest.h"
+#include "core/math/jump.h"
+#include "core/nn/denoiser.h"
+#include "core/train/checkpoint.h"
+#include "core/train/objective.h"
+#include "core/train/progress.h"
+#include "core/train/train_options.h"
+#include "core/train/train_state.h"
+
+namespace retort::train {
+
+// What a run works on and with. Pointers are not owned and outlive the trainer.
+struct TrainParts {
+  const data::Dataset* dataset = nullptr;
+
+  // Trained in place. MakeStudent() makes one from a teacher.
+  std::shared_ptr<nn::EdmDenoiser> student;
+  std::shared_ptr<nn::EdmDenoiser> teacher;       // CM (or none: CT), CTM
+  std::shared_ptr<const math::JumpPrecond> jump;  // CM, CTM
+
+  // Checkpoints go to checkpoints_dir(), the model to result_dir().
+  base::JobDir job_dir{""};
+
+  // For the model's manifest. The trainer adds to lineage what it knows itself:
+  // the data's hash, the seed, steps and images.
+  nlohmann::json preconditioning = nlohmann::json::object();
+  nlohmann::json lineage = nlohmann::json::object();
+
+  ProgressListener* listener = nullptr;  // may be null
+  ControlFlags* control = nullptr;       // may be null
+  base::Clock* clock = nullptr;          // null means the real one
+};
+
+enum class Outcome { kSucceeded, kPaused, kCancelled };
+
+struct TrainResult {
+  Outcome outcome = Outcome::kSucceeded;
+  int64_t step = 0;
+  std::string model_dir;       // of a run that succeeded
+  io::ModelManifest manifest;  // likewise
+};
+
+// Trains one network: a teacher (EDM), a consistency model or a consistency
+// trajectory model.
+//
+//   RETORT_ASSIGN_OR_RETURN(auto trainer, Trainer::Create(options, parts));
+//   RETORT_ASSIGN_OR_RETURN(TrainResult result, trainer->Run());
+//
+// Run() first looks for a checkpoint in the job's directory and goes on from
+// the newest whole one. Data order, noise, times and dropout are functions of
+// (seed, step, index within the batch), and a checkpoint holds everything else,
+// so an interrupted run gives the same weights as one that was not: bit for bit
+// on a CPU with the same number of threads.
+//
+// Everything, the listener included, runs on the calling thread.
+class Trainer {
+ public:
+  // InvalidArgument when the options are bad or the parts do not fit each
+  // other, with the field and the remedy.
+  static absl::StatusOr<std::unique_ptr<Trainer>> Create(
+      const TrainOptions& options, const TrainParts& parts);
+
+  // Trains to options.iterations, or until control says otherwise. Call once.
+  //
+  // Errors: FailedPrecondition when the numbers stay non-finite, or the
+  // checkpoint is of a run with other settings; DataLoss when all checkpoints
+  // are damaged; ResourceExhausted when memory runs out, or the disk is full
+  // when the pausing or the final checkpoint or the model is written (a full
+  // disk in between is a warning, and the next checkpoint tries again);
+  // Internal for what LibTorch throws otherwise.
+  absl::StatusOr<TrainResult> Run();
+
+  const TrainState& state() const { return *state_; }
+
+ private:
+  Trainer(const TrainOptions& options, const TrainParts& parts);
+
+  absl::StatusOr<TrainResult> RunLoop();
+  absl::Status Restore();
+  absl::StatusOr<StepInput> LoadBatch() const;
+  absl::Status Step();
+  absl::Status CountSkipped(double loss, double gradient_norm);
+  double LearningRate() const;
+  void ReportTick();
+  absl::Status SaveCheckpoint();
+  void TrySaveCheckpoint();
+  absl::StatusOr<TrainResult> Finish();
+  void Warn(const std::string& message) const;
+
+  const TrainOptions options_;
+  const TrainParts parts_;
+  base::Clock* const clock_;
+  CheckpointStore checkpoints_;
+  nlohmann::json fingerprint_;
+  std::unique_ptr<TrainState> state_;
+  std::unique_ptr<Objective> objective_;
+
+  // Since the last tick.
+  Metrics sums_;
+  int64_t summed_steps_ = 0;
+  int64_t tick_images_ = 0;
+  int64_t tick_step_ = 0;
+  absl::Time tick_time_;
+  int64_t saved_step_ = -1;  // of the newest checkpoint of this run
+};
+
+}  // namespace retort::train
+
+#endif  // RETORT_CORE_TRAIN_TRAINER_H_

@@ -1,0 +1,308 @@
+#include "core/train/trainer.h"
+
+#include <errno.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/base/file.h"
+#include "core/base/write_fault.h"
+#include "core/data/tensor_dataset.h"
+#include "core/io/model_file.h"
+#include "tests/core/distill/tiny_models.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace retort::train {
+namespace {
+
+using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::retort::testing::TinyConfig;
+using ::retort::testing::TinyNet;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Remembers what it heard, and does something at each tick.
+class Recorder : public ProgressListener {
+ public:
+  void OnTick(const Tick& tick) override {
+    ticks.push_back(tick);
+    if (at_tick) at_tick(tick);
+  }
+  void OnCheckpoint(int64_t step, const std::string& directory,
+                    const nlohmann::json& manifest) override {
+    checkpoints.push_back(step);
+  }
+  void OnWarning(const std::string& message) override {
+    warnings.push_back(message);
+  }
+
+  std::function<void(const Tick&)> at_tick;
+  std::vector<Tick> ticks;
+  std::vector<int64_t> checkpoints;
+  std::vector<std::string> warnings;
+};
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  TrainerTest() {
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(1);
+    dataset_ = *data::TensorDataset::Create(
+        "tiny", at::randint(0, 256, {20, 1, 8, 8}, generator).to(at::kByte),
+        at::arange(20) % 3, 3);
+    options_.iterations = 6;
+    options_.batch_size = 4;
+    options_.log_every = 1;
+    options_.checkpoint_every = 0;
+    options_.learning_rate = 1e-2;
+  }
+
+  // Everything of a run of `method` in its own job directory.
+  TrainParts Parts(Method method, const std::string& job) {
+    options_.method = method;
+    TrainParts parts;
+    parts.dataset = dataset_.get();
+    parts.job_dir = base::JobDir(dir_.path() + "/" + job);
+    parts.listener = &recorder_;
+    parts.control = &control_;
+    parts.clock = &clock_;
+    nn::NetworkConfig config = TinyConfig(false, 3);
+    config.dropout = 0.2;
+    parts.student = nn::CreateDenoiser(config, 1);
+    if (method == Method::kEdm) return parts;
+    parts.teacher = TinyNet(3, false, 3);
+    parts.student = *MakeStudent(method, *parts.teacher, 1);
+    parts.jump = std::make_shared<math::CtmJump>();
+    return parts;
+  }
+
+  absl::StatusOr<TrainResult> Run(const TrainParts& parts) {
+    auto trainer = Trainer::Create(options_, parts);
+    if (!trainer.ok()) return trainer.status();
+    return (*trainer)->Run();
+  }
+
+  // Makes the listener raise the pause flag at a step.
+  void PauseAt(int64_t step) {
+    recorder_.at_tick = [this, step](const Tick& tick) {
+      if (tick.step == step) control_.pause = true;
+    };
+  }
+
+  io::TensorMap Weights(const std::string& job) {
+    return io::ReadModelDir(base::JobDir(dir_.path() + "/" + job).result_dir())
+        .value()
+        .tensors;
+  }
+
+  retort::testing::TempDir dir_;
+  retort::testing::FakeClock clock_;
+  std::unique_ptr<data::Dataset> dataset_;
+  TrainOptions options_;
+  Recorder recorder_;
+  ControlFlags control_;
+};
+
+void ExpectSameBytes(const io::TensorMap& a, const io::TensorMap& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) {
+    EXPECT_TRUE(tensor.equal(b.at(name))) << name;
+  }
+}
+
+class ResumeTest : public TrainerTest,
+                   public ::testing::WithParamInterface<Method> {};
+
+TEST_P(ResumeTest, AnInterruptedRunGivesTheSameWeightsBitForBit) {
+  ASSERT_THAT(Run(Parts(GetParam(), "whole")), IsOk());
+  PauseAt(3);
+  RETORT_ASSERT_OK_AND_ASSIGN(const TrainResult paused,
+                              Run(Parts(GetParam(), "parts")));
+  EXPECT_EQ(paused.outcome, Outcome::kPaused);
+  EXPECT_EQ(paused.step, 3);
+  control_.pause = false;
+  RETORT_ASSERT_OK_AND_ASSIGN(const TrainResult done,
+                              Run(Parts(GetParam(), "parts")));
+  EXPECT_EQ(done.outcome, Outcome::kSucceeded);
+  ExpectSameBytes(Weights("whole"), Weights("parts"));
+}
+
+TEST_P(ResumeTest, ARunThatWasKilledGoesOnFromItsLastCheckpoint) {
+  ASSERT_THAT(Run(Parts(GetParam(), "whole")), IsOk());
+  options_.checkpoint_every = 2;
+  recorder_.at_tick = [this](const Tick& tick) {
+    if (tick.step == 5) control_.cancel = true;  // leaves step 4's behind
+  };
+  ASSERT_THAT(Run(Parts(GetParam(), "parts")), IsOk());
+  control_.cancel = false;
+  recorder_.at_tick = nullptr;
+  recorder_.ticks.clear();
+  ASSERT_THAT(Run(Parts(GetParam(), "parts")), IsOk());
+  EXPECT_EQ(recorder_.ticks.front().step, 5);
+  ExpectSameBytes(Weights("whole"), Weights("parts"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, ResumeTest,
+                         ::testing::Values(Method::kEdm, Method::kCm,
+                                           Method::kCtm),
+                         [](const auto& info) {
+                           return MethodName(info.param);
+                         });
+
+TEST_F(TrainerTest, WritesAModelWithItsLineage) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const TrainResult result,
+                              Run(Parts(Method::kEdm, "job")));
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto model,
+                              io::ReadModelDir(result.model_dir));
+  EXPECT_EQ(model.manifest.kind, "teacher");
+  EXPECT_EQ(model.manifest.lineage["data_hash"], dataset_->manifest_hash());
+  EXPECT_EQ(model.manifest.lineage["steps"], 6);
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const auto config, nn::NetworkConfig::FromJson(model.manifest.network));
+  EXPECT_THAT(nn::CreateDenoiser(config, 0)->LoadStateDict(model.tensors),
+              IsOk());
+}
+
+TEST_F(TrainerTest, TrainingLowersTheLoss) {
+  options_.iterations = 60;
+  options_.log_every = 20;
+  options_.optimizer.name = "radam";
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  EXPECT_LT(recorder_.ticks.back().metrics.at("loss"),
+            0.8 * recorder_.ticks.front().metrics.at("loss"));
+}
+
+TEST_F(TrainerTest, TicksTellSpeedAndRemainingTime) {
+  options_.log_every = 2;
+  recorder_.at_tick = [this](const Tick&) { clock_.Advance(absl::Seconds(2)); };
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  ASSERT_EQ(recorder_.ticks.size(), 3u);
+  EXPECT_DOUBLE_EQ(recorder_.ticks[1].images_per_second, 4.0);  // 8 in 2 s
+  EXPECT_EQ(recorder_.ticks[1].remaining, absl::Seconds(2));
+  EXPECT_EQ(recorder_.ticks[1].images, 16);
+}
+
+TEST_F(TrainerTest, WarmsTheLearningRateUpOverTheImagesAsked) {
+  options_.lr_rampup_images = 16;
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  std::vector<double> rates;
+  for (const Tick& tick : recorder_.ticks) {
+    rates.push_back(tick.metrics.at("learning_rate") / 1e-2);
+  }
+  EXPECT_THAT(rates, ElementsAre(0, 0.25, 0.5, 0.75, 1, 1));
+}
+
+TEST_F(TrainerTest, WritesACheckpointWhenAsked) {
+  recorder_.at_tick = [this](const Tick& tick) {
+    if (tick.step == 2) control_.checkpoint_now = true;
+  };
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  EXPECT_THAT(recorder_.checkpoints, ElementsAre(2, 6));
+  EXPECT_FALSE(control_.checkpoint_now.load());
+}
+
+TEST_F(TrainerTest, CancellingLeavesNoModel) {
+  control_.cancel = true;
+  RETORT_ASSERT_OK_AND_ASSIGN(const TrainResult result,
+                              Run(Parts(Method::kEdm, "job")));
+  EXPECT_EQ(result.outcome, Outcome::kCancelled);
+  EXPECT_FALSE(base::IsDirectory(dir_.path() + "/job/result"));
+}
+
+TEST_F(TrainerTest, FullDiskWhileTrainingIsAWarningAndTheNextTryCounts) {
+  options_.checkpoint_every = 2;
+  std::unique_ptr<base::ScopedWriteFault> full_disk;
+  recorder_.at_tick = [&](const Tick& tick) {
+    if (tick.step == 2) {
+      full_disk = std::make_unique<base::ScopedWriteFault>(1000, ENOSPC);
+    }
+    if (tick.step == 3) full_disk.reset();
+  };
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  EXPECT_THAT(recorder_.checkpoints, ElementsAre(4, 6));
+  ASSERT_EQ(recorder_.warnings.size(), 1u);
+  EXPECT_THAT(recorder_.warnings[0], HasSubstr("Training goes on"));
+}
+
+TEST_F(TrainerTest, FullDiskAtTheEndIsAnErrorThatSaysWhatToDo) {
+  base::ScopedWriteFault full_disk(1000, ENOSPC);
+  EXPECT_THAT(Run(Parts(Method::kEdm, "job")),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       HasSubstr("checkpoint of step 6")));
+}
+
+TEST_F(TrainerTest, SkipsAStepWithoutFiniteNumbersAndCountsIt) {
+  const TrainParts parts = Parts(Method::kEdm, "job");
+  auto broken = parts.student->parameters()[0];
+  const at::Tensor good = broken.detach().clone();
+  recorder_.at_tick = [&](const Tick& tick) {
+    torch::NoGradGuard no_grad;
+    if (tick.step == 1) {
+      broken.fill_(std::numeric_limits<float>::quiet_NaN());
+    }
+    if (tick.step == 2) broken.copy_(good);
+  };
+  ASSERT_THAT(Run(parts), IsOk());
+  EXPECT_EQ(recorder_.ticks.back().skipped, 1);
+  EXPECT_EQ(recorder_.ticks[1].metrics.count("loss"), 0u);
+  EXPECT_THAT(recorder_.warnings[0], HasSubstr("it was skipped"));
+}
+
+TEST_F(TrainerTest, TooManySkippedStepsInARowEndTheRunWithTheReason) {
+  options_.max_nonfinite_steps = 3;
+  const TrainParts parts = Parts(Method::kEdm, "job");
+  {
+    torch::NoGradGuard no_grad;
+    parts.student->parameters()[0].fill_(
+        std::numeric_limits<float>::infinity());
+  }
+  EXPECT_THAT(Run(parts), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                   HasSubstr("Lower learning_rate")));
+}
+
+TEST_F(TrainerTest, RefusesToResumeWithOtherSettings) {
+  PauseAt(2);
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  options_.seed = 9;
+  EXPECT_THAT(Run(Parts(Method::kEdm, "job")),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("seed was 0 and is 9")));
+}
+
+TEST_F(TrainerTest, AFinishedJobRunAgainOnlyWritesItsModel) {
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  const io::TensorMap first = Weights("job");
+  recorder_.ticks.clear();
+  ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
+  EXPECT_TRUE(recorder_.ticks.empty());
+  ExpectSameBytes(first, Weights("job"));
+}
+
+TEST_F(TrainerTest, RefusesDataThatDoesNotFitTheNetwork) {
+  TrainParts parts = Parts(Method::kEdm, "job");
+  nn::NetworkConfig config = TinyConfig(false, 3);
+  config.img_resolution = 16;
+  parts.student = nn::CreateDenoiser(config, 1);
+  EXPECT_THAT(Trainer::Create(options_, parts),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("img_resolution")));
+  parts.student = nn::CreateDenoiser(TinyConfig(false, 7), 1);
+  EXPECT_THAT(
+      Trainer::Create(options_, parts),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("label_dim")));
+}
+
+TEST_F(TrainerTest, WorksOnWithoutAListener) {
+  TrainParts parts = Parts(Method::kEdm, "job");
+  parts.listener = nullptr;
+  parts.control = nullptr;
+  EXPECT_THAT(Run(parts), IsOk());
+}
+
+}  // namespace
+}  // namespace retort::train
