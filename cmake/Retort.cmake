@@ -46,6 +46,16 @@ set(RETORT_BASE_LIBS absl::status absl::statusor absl::strings absl::str_format
     absl::flat_hash_set absl::cleanup spdlog::spdlog
     nlohmann_json::nlohmann_json OpenSSL::Crypto ZLIB::ZLIB Threads::Threads)
 
+# The precompiled headers are made with -fPIC, and g++ refuses one in a source
+# that is compiled with -fPIE, CMake's choice for executables.
+function(_retort_pic_like_pch target)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
+endfunction()
+
 # One precompiled header per world (with and without LibTorch), shared by all.
 function(_retort_pch_target name)
   if(NOT TARGET ${name})
@@ -66,6 +76,7 @@ function(_retort_use_torch target)
       <absl/types/span.h> <map> <memory> <string> <vector>)
   endif()
   target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
+  _retort_pic_like_pch(${target})
   target_precompile_headers(${target} REUSE_FROM retort_pch_torch)
 endfunction()
 
@@ -79,6 +90,7 @@ function(_retort_use_grpc target)
       <absl/time/time.h> <absl/synchronization/mutex.h> <absl/types/span.h>
       <map> <memory> <string> <vector>)
   endif()
+  _retort_pic_like_pch(${target})
   target_precompile_headers(${target} REUSE_FROM retort_pch_grpc)
 endfunction()
 
