@@ -78,6 +78,8 @@ class DataDir {
   std::string job_dir(absl::string_view id) const {
     return jobs_dir() + "/" + PathComponent(id);
   }
+  // What can be computed again: statistics of data sets for evaluations.
+  std::string cache_dir() const { return root_ + "/cache"; }
   std::string models_dir() const { return root_ + "/models"; }
   std::string model_dir(absl::string_view id) const {
     return models_dir() + "/" + PathComponent(id);
