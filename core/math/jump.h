@@ -30,10 +30,24 @@ class JumpPrecond {
   virtual bool any_end() const { return true; }
 };
 
-// Consistency models (Song et al. 2023, Appendix C), on the raw network
+// Scalars of a consistency function written on the raw network,
+// f = c_skip x + c_out F(c_in x, ...), c_in being EDM's.
+struct RawScalings {
+  at::Tensor c_skip;
+  at::Tensor c_out;
+};
+
+// Consistency models (Song et al. 2023, Appendix C):
 //   c_skip = sd^2 / ((t - eps)^2 + sd^2), c_out = sd (t - eps) / sqrt(t^2 +
-//   sd^2).
-// Ignores s: all jumps end at eps.
+//   sd^2)
+RawScalings CmScalings(const at::Tensor& t, double eps, double sigma_data);
+
+// Bidirectional consistency models (Li and He 2024):
+//   c_skip = (t s + sd^2) / (t^2 + sd^2), c_out = sd (t - s) / sqrt(t^2 + sd^2)
+RawScalings BcmScalings(const at::Tensor& t, const at::Tensor& s,
+                        double sigma_data);
+
+// CmScalings on the denoiser form. Ignores s: all jumps end at eps.
 class CmJump : public JumpPrecond {
  public:
   explicit CmJump(double eps = 0.002, double sigma_data = 0.5)
@@ -49,10 +63,7 @@ class CmJump : public JumpPrecond {
   const double sigma_data_;
 };
 
-// Bidirectional consistency models (Li and He 2024), on the raw network
-//   c_skip = (t s + sd^2) / (t^2 + sd^2), c_out = sd (t - s) / sqrt(t^2 +
-//   sd^2).
-// On the denoiser form this is the same function as CtmJump.
+// BcmScalings on the denoiser form, where it is the same function as CtmJump.
 class BcmJump : public JumpPrecond {
  public:
   explicit BcmJump(double sigma_data = 0.5) : sigma_data_(sigma_data) {}

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -37,7 +38,7 @@ class EdmDenoiser : public torch::nn::Module {
   using StateDictMap = std::map<std::string, at::Tensor>;
 
   // `config` must validate. Use CreateDenoiser().
-  EdmDenoiser(const NetworkConfig& config, uint64_t init_seed);
+  EdmDenoiser(const NetworkConfig& config, std::optional<uint64_t> init_seed);
 
   // The raw network F on an input that is already scaled by c_in. `c_noise`
   // is [n] or [1], in the parameters' dtype; `labels` float [n, label_dim]
@@ -76,6 +77,7 @@ class EdmDenoiser : public torch::nn::Module {
   // dtype of the U-Net's activations: float32 (default), float16 or bfloat16.
   // Time embeddings, softmax and the output combination stay float32.
   void set_compute_dtype(at::ScalarType dtype) { compute_dtype_ = dtype; }
+  at::ScalarType compute_dtype() const { return compute_dtype_; }
 
  private:
   const NetworkConfig config_;
@@ -84,9 +86,10 @@ class EdmDenoiser : public torch::nn::Module {
 };
 
 // A network with EDM's initial weights, a pure function of (config, seed), in
-// training mode. `config` must validate.
+// training mode; without a seed its weights are zero until they are loaded.
+// `config` must validate.
 std::shared_ptr<EdmDenoiser> CreateDenoiser(const NetworkConfig& config,
-                                            uint64_t init_seed);
+                                            std::optional<uint64_t> init_seed);
 
 // A deep copy: same configuration, dtype, device, training mode and values,
 // no shared memory. requires_grad is kept.
