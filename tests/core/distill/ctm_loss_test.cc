@@ -24,13 +24,13 @@ CtmLoss MakeLoss(CtmLossOptions options = {}) {
 }
 
 // Student, target, teacher and a batch of four.
-struct Setup {
+struct Models {
   nn::ConsistencyModel student = CtmModel(TinyNet(1, true));
   nn::ConsistencyModel target = CtmModel(TinyNet(2, true));
   std::shared_ptr<nn::EdmDenoiser> teacher = TinyNet(3);
   LossBatch batch = {TinyImages(4, 9), {}, {}};
 
-  Setup() {
+  Models() {
     for (at::Tensor& p : target.denoiser().parameters()) {
       p.set_requires_grad(false);
     }
@@ -93,7 +93,7 @@ TEST(CtmLossTest, RowsThatNeedNoJumpGiveTheSameAsIfTheyWereComputed) {
   draws.ode_steps = 2;
   draws.index = at::tensor({0, 3, 15, 5}, at::kLong);
   draws.index_s = at::tensor({17, 5, 17, 9}, at::kLong);
-  Setup a, b;
+  Models a, b;
   const CtmLossResult skipping = a.Run(loss, draws);
   const CtmLossResult computing = b.Run(loss, draws, /*dropout_seed=*/1);
   EXPECT_TRUE(
@@ -106,13 +106,13 @@ TEST(CtmLossTest, CombinedGradientIsThatOfTheWeightedSum) {
                                  .denoising_weight = 0.5,
                                  .adaptive_weight = false});
   const CtmDraws draws = loss.Draw(1, 0, Range(4), {1, 8, 8});
-  Setup s;
+  Models s;
   s.Run(loss, draws);
   const at::Tensor both = s.LastGradient();
-  Setup only;
+  Models only;
   only.Run(MakeLoss({.denoising_weight = 0}), draws);
   const at::Tensor consistency = only.LastGradient();
-  Setup doubled;
+  Models doubled;
   doubled.Run(MakeLoss({.denoising_weight = 1, .adaptive_weight = false}),
               draws);
   const at::Tensor denoising = doubled.LastGradient() - consistency;
@@ -122,7 +122,7 @@ TEST(CtmLossTest, CombinedGradientIsThatOfTheWeightedSum) {
 
 TEST(CtmLossTest, AdaptiveWeightIsTheRatioOfLastLayerGradients) {
   const CtmDraws draws = MakeLoss().Draw(1, 0, Range(4), {1, 8, 8});
-  Setup only, plain, adaptive;
+  Models only, plain, adaptive;
   only.Run(MakeLoss({.denoising_weight = 0}), draws);
   plain.Run(MakeLoss({.adaptive_weight = false}), draws);
   const at::Tensor consistency = only.LastGradient();
@@ -135,14 +135,14 @@ TEST(CtmLossTest, AdaptiveWeightIsTheRatioOfLastLayerGradients) {
 
 TEST(CtmLossTest, AdaptiveWeightWaitsForItsFirstStep) {
   const CtmLoss loss = MakeLoss({.adaptive_from_step = 1});
-  Setup s;
+  Models s;
   EXPECT_EQ(s.Run(loss, loss.Draw(1, 0, Range(4), {1, 8, 8})).adaptive_weight,
             1.0);
 }
 
 TEST(CtmLossTest, LeavesTargetAndTeacherWithoutGradients) {
   const CtmLoss loss = MakeLoss();
-  Setup s;
+  Models s;
   s.Run(loss, loss.Draw(1, 0, Range(4), {1, 8, 8}));
   EXPECT_FALSE(s.target.denoiser().LastLayerWeight().grad().defined());
   EXPECT_FALSE(s.teacher->LastLayerWeight().grad().defined());
@@ -150,7 +150,7 @@ TEST(CtmLossTest, LeavesTargetAndTeacherWithoutGradients) {
 
 TEST(CtmLossTest, GradientsReachTheLayersOfTheSecondTime) {
   const CtmLoss loss = MakeLoss();
-  Setup s;
+  Models s;
   s.Run(loss, loss.Draw(1, 0, Range(4), {1, 8, 8}));
   const at::Tensor grad = s.student.denoiser()
                               .named_parameters()["model.map_layer0_s.weight"]
