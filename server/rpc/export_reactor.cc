@@ -1,0 +1,75 @@
+#include "server/rpc/export_reactor.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
+#include "server/rpc/status.h"
+
+namespace retort::rpc {
+namespace {
+
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
+
+}  // namespace
+
+ExportReactor::ExportReactor(const v1::ExportModelRequest& request,
+                             registry::ModelStore* models,
+                             metrics::ServiceMetrics* metrics)
+    : metrics_(metrics), start_(absl::Now()) {
+  const absl::Status opened = Open(request, models);
+  if (!opened.ok()) {
+    End(opened);
+    return;
+  }
+  response_.set_size_bytes(left_);
+  SendNext();
+}
+
+absl::Status ExportReactor::Open(const v1::ExportModelRequest& request,
+                                 registry::ModelStore* models) {
+  RETORT_ASSIGN_OR_RETURN(path_,
+                          models->FilePath(request.name(), request.file()));
+  RETORT_ASSIGN_OR_RETURN(left_, base::FileSize(path_));
+  file_.open(path_, std::ios::binary);
+  if (!file_) {
+    return absl::DataLossError(absl::StrCat(
+        path_, " cannot be read; check its permissions on the server"));
+  }
+  return absl::OkStatus();
+}
+
+void ExportReactor::SendNext() {
+  std::string* chunk = response_.mutable_chunk();
+  chunk->resize(static_cast<size_t>(std::min(left_, kPieceBytes)));
+  if (!file_.read(chunk->data(), static_cast<std::streamsize>(chunk->size()))) {
+    End(absl::DataLossError(
+        absl::StrCat(path_, " ended early; check the server's disk")));
+    return;
+  }
+  left_ -= static_cast<int64_t>(chunk->size());
+  StartWrite(&response_);
+}
+
+void ExportReactor::OnWriteDone(bool ok) {
+  response_.clear_size_bytes();
+  if (!ok) {
+    End(absl::CancelledError("the caller gave up"));
+  } else if (left_ > 0) {
+    SendNext();
+  } else {
+    End(absl::OkStatus());
+  }
+}
+
+void ExportReactor::End(const absl::Status& status) {
+  metrics_->CountRpc("ModelService/ExportModel",
+                     absl::StatusCodeToString(status.code()),
+                     absl::Now() - start_);
+  Finish(ToGrpc(status));
+}
+
+void ExportReactor::OnDone() { delete this; }
+
+}  // namespace retort::rpc

@@ -1,0 +1,132 @@
+#include "server/serving.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/status_macros.h"
+#include "server/base/resource_name.h"
+#include "server/batching/deployment_manager.h"
+#include "server/registry/deployment_store.h"
+#include "server/registry/model_store.h"
+#include "server/rpc/cluster_service.h"
+#include "server/rpc/deployment_service.h"
+#include "server/rpc/model_service.h"
+#include "server/rpc/sampling_service.h"
+#include "server/version.h"
+#include "server/weights_check.h"
+
+namespace retort {
+namespace {
+
+// Requests in flight may take so long to end when the server stops.
+constexpr absl::Duration kStopGrace = absl::Seconds(5);
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+// The registry as jobs see it.
+class RegistryLookup : public jobs::ModelLookup {
+ public:
+  explicit RegistryLookup(registry::ModelStore* models) : models_(models) {}
+
+  absl::StatusOr<v1::Model> GetModel(const std::string& name) override {
+    return models_->Get(name);
+  }
+  absl::StatusOr<std::string> ModelPath(const std::string& name) override {
+    return models_->Dir(name);
+  }
+  absl::StatusOr<std::string> Adopt(const std::string& name,
+                                    const std::string& display_name,
+                                    const std::string& dir) override {
+    RETORT_ASSIGN_OR_RETURN(const v1::Model model,
+                            models_->Adopt(name, display_name, dir));
+    return model.name();
+  }
+
+ private:
+  registry::ModelStore* const models_;
+};
+
+class ServingImpl : public Serving {
+ public:
+  ServingImpl(const ServingDeps& deps,
+              std::unique_ptr<registry::ModelStore> models,
+              std::unique_ptr<registry::DeploymentStore> deployments)
+      : deps_(deps),
+        models_(std::move(models)),
+        deployments_(std::move(deployments)),
+        manager_({deps.data_dir, deps.clock, deployments_.get(), models_.get(),
+                  deps.executor, deps.metrics},
+                 batching::DeploymentManagerOptions()),
+        lookup_(models_.get()) {
+    deps_.links->SetListener(service::kDeployments, &manager_);
+  }
+
+  jobs::ModelLookup* models() override { return &lookup_; }
+
+  void SetJobs(jobs::JobStore* jobs, scheduler::Scheduler*) override {
+    deps_.jobs = jobs;
+  }
+
+  std::vector<grpc::Service*> services() override {
+    if (model_service_ == nullptr) MakeServices();
+    return {model_service_.get(), deployment_service_.get(),
+            sampling_service_.get(), cluster_service_.get()};
+  }
+
+  absl::Status Start() override { return manager_.Start(); }
+  void Stop() override { manager_.Stop(kStopGrace); }
+
+ private:
+  void MakeServices() {
+    RETORT_CHECK(deps_.jobs != nullptr, "SetJobs comes before services");
+    model_service_ = std::make_unique<rpc::ModelService>(
+        models_.get(), deps_.jobs, deps_.metrics);
+    deployment_service_ =
+        std::make_unique<rpc::DeploymentService>(&manager_, deps_.metrics);
+    sampling_service_ =
+        std::make_unique<rpc::SamplingService>(&manager_, deps_.metrics);
+    rpc::ClusterServiceDeps cluster;
+    cluster.version = kVersion;
+    cluster.executor = deps_.executor->name();
+    cluster.node = HostName();
+    cluster.cpu_slots = deps_.cpu_slots;
+    cluster.jobs = deps_.jobs;
+    cluster.deployments = &manager_;
+    cluster.metrics = deps_.metrics;
+    cluster_service_ = std::make_unique<rpc::ClusterService>(cluster);
+  }
+
+  ServingDeps deps_;
+  const std::unique_ptr<registry::ModelStore> models_;
+  const std::unique_ptr<registry::DeploymentStore> deployments_;
+  batching::DeploymentManager manager_;
+  RegistryLookup lookup_;
+  std::unique_ptr<rpc::ModelService> model_service_;
+  std::unique_ptr<rpc::DeploymentService> deployment_service_;
+  std::unique_ptr<rpc::SamplingService> sampling_service_;
+  std::unique_ptr<rpc::ClusterService> cluster_service_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Serving>> Serving::Create(
+    const ServingDeps& deps) {
+  RETORT_ASSIGN_OR_RETURN(
+      auto models, registry::ModelStore::Open(
+                       deps.db, deps.data_dir, deps.clock, deps.metrics,
+                       [worker = deps.worker_binary](const std::string& dir) {
+                         return CheckWeights(worker, dir);
+                       }));
+  RETORT_ASSIGN_OR_RETURN(auto deployments,
+                          registry::DeploymentStore::Open(deps.db, deps.clock));
+  return std::make_unique<ServingImpl>(deps, std::move(models),
+                                       std::move(deployments));
+}
+
+}  // namespace retort
