@@ -24,7 +24,7 @@ void Attach(const char* url, const Message& message, absl::Status* status) {
 
 template <typename Message>
 std::optional<Message> Detail(const char* url, const absl::Status& status) {
-  const std::optional<absl::Cord> payload = status.GetPayload(url);
+  const auto payload = status.GetPayload(url);
   Message message;
   if (!payload.has_value() || !message.ParseFromString(std::string(*payload))) {
     return std::nullopt;

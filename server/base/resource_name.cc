@@ -35,6 +35,10 @@ std::string ResourceName::Parent() const {
   return absl::StrCat("projects/", project);
 }
 
+std::string ResourceName::DirName() const {
+  return project == kDefaultProject ? id : absl::StrCat(project, ".", id);
+}
+
 absl::StatusOr<ResourceName> ParseName(absl::string_view collection,
                                        absl::string_view name,
                                        absl::string_view field) {

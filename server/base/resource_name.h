@@ -24,6 +24,9 @@ struct ResourceName {
   std::string ToString() const;
   // "projects/{project}".
   std::string Parent() const;
+  // Name of the resource's folder on disk: the id, with the project before it
+  // ("project.id") for all projects but the default one.
+  std::string DirName() const;
 };
 
 // Parses a name of `collection`. InvalidArgument (BadRequest on `field`) for

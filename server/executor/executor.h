@@ -16,7 +16,7 @@ struct ProcessSpec {
   // own.
   std::string subject;
   int64_t epoch = 0;
-  std::string role;  // "task" or "replica"
+  std::string role;  // "task" or "replica", for people and metrics
   int threads = 0;   // 0: the worker's own default
   // stdout and stderr are appended to this file; its folder must exist.
   std::string log_path;

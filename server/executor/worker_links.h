@@ -66,12 +66,17 @@ class WorkerLinks {
   // worker, which is to stop).
   absl::Status Admit(const internal::v1::Hello& hello) const;
 
-  // Hand news to the listener of the subject's collection.
+  // Hand news to the listener of the subject's collection. A worker whose
+  // stream broke may be back before the break is noticed here: the new session
+  // then takes the old one's place (OnDetached, OnAttached), and what the old
+  // one still says is dropped.
   void Attached(const internal::v1::Hello& hello,
                 std::shared_ptr<WorkerSession> session);
   void Message(const std::string& subject, int64_t epoch,
+               const WorkerSession* session,
                const internal::v1::AttachRequest& message);
-  void Detached(const std::string& subject, int64_t epoch);
+  void Detached(const std::string& subject, int64_t epoch,
+                const WorkerSession* session);
   void Exited(const std::string& subject, int64_t epoch,
               const ExitStatus& exit);
 
@@ -84,6 +89,8 @@ class WorkerLinks {
   std::map<std::string, WorkerListener*, std::less<>> listeners_
       ABSL_GUARDED_BY(mutex_);
   std::map<Incarnation, std::string> token_hashes_ ABSL_GUARDED_BY(mutex_);
+  // The session of each attached worker.
+  std::map<Incarnation, const WorkerSession*> current_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace retort::executor

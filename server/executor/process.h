@@ -1,0 +1,50 @@
+#ifndef RETORT_SERVER_EXECUTOR_PROCESS_H_
+#define RETORT_SERVER_EXECUTOR_PROCESS_H_
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/executor/executor.h"
+
+// The system calls about processes, by posix_spawn alone: a process that has
+// used gRPC must not fork.
+namespace retort::executor {
+
+struct SpawnOptions {
+  std::vector<std::string> argv;  // argv[0] is a path
+  // Added to this process's environment.
+  std::vector<std::pair<std::string, std::string>> environment;
+  int stdout_fd = -1;  // -1: /dev/null
+  int stderr_fd = -1;
+};
+
+// Starts a process as the leader of a group of its own, with default signal
+// handling, stdin from /dev/null and no file of ours open. NotFound,
+// PermissionDenied or ResourceExhausted if it cannot be started.
+absl::StatusOr<ProcessId> Spawn(const SpawnOptions& options);
+
+// Returns when a process was started, in the system's ticks; nullopt if there
+// is none of that pid, or only the remains of one that has ended.
+std::optional<int64_t> StartTicks(int64_t pid);
+
+// True while exactly this process runs.
+bool IsAlive(const ProcessId& process);
+
+// Waits for a child without blocking; nullopt while it runs. Must not be
+// called again after it gave a status.
+std::optional<ExitStatus> TryReap(int64_t pid);
+
+// Sends a signal to a process and its group.
+void SignalGroup(int64_t pid, int signal);
+
+// A file handle that becomes readable when the process ends; -1 where the
+// kernel has none.
+int OpenPidFd(int64_t pid);
+
+}  // namespace retort::executor
+
+#endif  // RETORT_SERVER_EXECUTOR_PROCESS_H_

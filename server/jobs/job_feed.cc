@@ -1,0 +1,62 @@
+#include "server/jobs/job_feed.h"
+
+#include <utility>
+#include <vector>
+
+namespace retort::jobs {
+
+void JobFeed::Subscribe(const std::string& name,
+                        std::shared_ptr<JobWatcher> watcher) {
+  absl::MutexLock lock(&mutex_);
+  watchers_.emplace(name, watcher);
+}
+
+void JobFeed::Unsubscribe(const std::string& name, const JobWatcher* watcher) {
+  // Released after the lock: the last owner may be one of these.
+  std::vector<std::shared_ptr<JobWatcher>> keep;
+  absl::MutexLock lock(&mutex_);
+  auto [it, end] = watchers_.equal_range(name);
+  while (it != end) {
+    keep.push_back(it->second.lock());
+    const bool gone = keep.back() == nullptr || keep.back().get() == watcher;
+    it = gone ? watchers_.erase(it) : std::next(it);
+  }
+}
+
+void JobFeed::Notify(const std::string& name) {
+  std::vector<std::shared_ptr<JobWatcher>> watchers;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto [it, end] = watchers_.equal_range(name);
+    for (; it != end; ++it) {
+      if (auto watcher = it->second.lock()) {
+        watchers.push_back(std::move(watcher));
+      }
+    }
+  }
+  for (const auto& watcher : watchers) watcher->OnNews();
+}
+
+void JobFeed::SetProgress(const std::string& name,
+                          const v1::JobProgress& progress) {
+  {
+    absl::MutexLock lock(&mutex_);
+    progress_[name] = Progress{progress, ++version_};
+  }
+  Notify(name);
+}
+
+void JobFeed::ClearProgress(const std::string& name) {
+  absl::MutexLock lock(&mutex_);
+  progress_.erase(name);
+}
+
+std::optional<JobFeed::Progress> JobFeed::GetProgress(
+    const std::string& name) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = progress_.find(name);
+  if (found == progress_.end()) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace retort::jobs

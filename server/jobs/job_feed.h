@@ -1,0 +1,56 @@
+#ifndef RETORT_SERVER_JOBS_JOB_FEED_H_
+#define RETORT_SERVER_JOBS_JOB_FEED_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "retort/v1/job_service.pb.h"
+
+namespace retort::jobs {
+
+// Told that a job has something new. What it is, the watcher reads from the
+// store (events from a number on; the progress), so that nothing is missed or
+// told twice however calls interleave.
+class JobWatcher {
+ public:
+  virtual ~JobWatcher() = default;
+  // From any thread, with no lock held; must be quick.
+  virtual void OnNews() = 0;
+};
+
+// Who watches which job, and the last progress of each, which is not stored:
+// it is replaced too often. Thread-safe.
+class JobFeed {
+ public:
+  // `watcher` hears of `name` until it is destroyed or Unsubscribe.
+  void Subscribe(const std::string& name, std::shared_ptr<JobWatcher> watcher);
+  void Unsubscribe(const std::string& name, const JobWatcher* watcher);
+
+  void Notify(const std::string& name);
+
+  // Replaces the progress and notifies.
+  void SetProgress(const std::string& name, const v1::JobProgress& progress);
+  // Forgets it: the job has no worker any more.
+  void ClearProgress(const std::string& name);
+
+  struct Progress {
+    v1::JobProgress progress;
+    int64_t version = 0;  // grows with each SetProgress of the process
+  };
+  std::optional<Progress> GetProgress(const std::string& name) const;
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::multimap<std::string, std::weak_ptr<JobWatcher>> watchers_
+      ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Progress> progress_ ABSL_GUARDED_BY(mutex_);
+  int64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace retort::jobs
+
+#endif  // RETORT_SERVER_JOBS_JOB_FEED_H_

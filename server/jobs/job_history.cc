@@ -1,0 +1,167 @@
+// The part of JobStore that only adds: metric series, checkpoints, events.
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
+#include "server/base/error.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/timestamps.h"
+
+namespace retort::jobs {
+namespace {
+
+// Picks `count` points, evenly by position, ends included.
+std::vector<v1::MetricPoint> Thin(const std::vector<v1::MetricPoint>& points,
+                                  size_t count) {
+  if (points.size() <= count) return points;
+  if (count == 1) return {points.back()};
+  std::vector<v1::MetricPoint> kept;
+  for (size_t i = 0; i < count; ++i) {
+    kept.push_back(points[i * (points.size() - 1) / (count - 1)]);
+  }
+  return kept;
+}
+
+}  // namespace
+
+absl::Status JobStore::RecordProgress(
+    const std::string& name, const v1::JobProgress& progress,
+    const std::map<std::string, double>& metrics, absl::Time time) {
+  if (!metrics.empty()) {
+    RETORT_RETURN_IF_ERROR(
+        db_->Write([&](db::Connection& connection) -> absl::Status {
+          RETORT_ASSIGN_OR_RETURN(int64_t seq, SeqOf(connection, name));
+          for (const auto& [series, value] : metrics) {
+            // A resumed run writes some steps again, with the same values.
+            RETORT_RETURN_IF_ERROR(connection.Execute(
+                "INSERT OR REPLACE INTO job_metrics VALUES(?, ?, ?, ?, ?)",
+                {seq, series, progress.step(), value, time}));
+          }
+          return absl::OkStatus();
+        }));
+  }
+  feed_.SetProgress(name, progress);
+  return absl::OkStatus();
+}
+
+absl::Status JobStore::RecordCheckpoint(const std::string& name,
+                                        const v1::Checkpoint& checkpoint) {
+  const absl::Time time = checkpoint.has_create_time()
+                              ? FromTimestamp(checkpoint.create_time())
+                              : clock_->Now();
+  RETORT_RETURN_IF_ERROR(
+      db_->Write([&](db::Connection& connection) -> absl::Status {
+        RETORT_ASSIGN_OR_RETURN(JobRecord record, Load(connection, name));
+        OverlayProgress(&record.job);
+        record.failures = 0;
+        RETORT_RETURN_IF_ERROR(connection.Execute(
+            "INSERT OR REPLACE INTO job_checkpoints VALUES(?, ?, ?, ?, ?)",
+            {record.seq, checkpoint.step(), checkpoint.bytes(), time,
+             checkpoint.sha256()}));
+        return Save(connection, &record,
+                    {{v1::JobEvent::KIND_CHECKPOINT,
+                      absl::StrCat("checkpoint at step ", checkpoint.step(),
+                                   ", ", checkpoint.bytes(), " bytes")}});
+      }));
+  feed_.Notify(name);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<v1::MetricSeries>> JobStore::ListMetrics(
+    const std::string& name, const std::vector<std::string>& series,
+    int max_points) const {
+  std::map<std::string, std::vector<v1::MetricPoint>> points;
+  RETORT_RETURN_IF_ERROR(
+      db_->Read([&](db::Connection& connection) -> absl::Status {
+        RETORT_ASSIGN_OR_RETURN(int64_t seq, SeqOf(connection, name));
+        return connection.Query(
+            "SELECT series, step, value, time FROM job_metrics "
+            "WHERE job_seq = ? ORDER BY series, step",
+            {seq}, [&](const db::Row& row) {
+              const std::string key = row.Text(0);
+              if (!series.empty() && std::find(series.begin(), series.end(),
+                                               key) == series.end()) {
+                return absl::OkStatus();
+              }
+              v1::MetricPoint point;
+              point.set_step(row.Int(1));
+              point.set_value(row.Double(2));
+              *point.mutable_time() = ToTimestamp(row.Time(3));
+              points[key].push_back(std::move(point));
+              return absl::OkStatus();
+            });
+      }));
+  std::vector<v1::MetricSeries> result;
+  for (const auto& [key, all] : points) {
+    v1::MetricSeries one;
+    one.set_name(key);
+    for (const v1::MetricPoint& point :
+         Thin(all, static_cast<size_t>(max_points))) {
+      *one.add_points() = point;
+    }
+    result.push_back(std::move(one));
+  }
+  return result;
+}
+
+absl::StatusOr<std::vector<v1::Checkpoint>> JobStore::ListCheckpoints(
+    const std::string& name) const {
+  RETORT_ASSIGN_OR_RETURN(service::ResourceName parsed,
+                          service::ParseName(service::kJobs, name));
+  const base::JobDir dir = DirOf(parsed);
+  std::vector<v1::Checkpoint> checkpoints;
+  RETORT_RETURN_IF_ERROR(
+      db_->Read([&](db::Connection& connection) -> absl::Status {
+        RETORT_ASSIGN_OR_RETURN(int64_t seq, SeqOf(connection, name));
+        return connection.Query(
+            "SELECT step, bytes, time, sha256 FROM job_checkpoints "
+            "WHERE job_seq = ? ORDER BY step",
+            {seq}, [&](const db::Row& row) {
+              v1::Checkpoint checkpoint;
+              checkpoint.set_step(row.Int(0));
+              checkpoint.set_bytes(row.Int(1));
+              *checkpoint.mutable_create_time() = ToTimestamp(row.Time(2));
+              checkpoint.set_sha256(row.Text(3));
+              checkpoints.push_back(std::move(checkpoint));
+              return absl::OkStatus();
+            });
+      }));
+  // The trainer keeps only the newest few.
+  std::erase_if(checkpoints, [&](const v1::Checkpoint& checkpoint) {
+    return !base::IsDirectory(dir.checkpoint_dir(checkpoint.step()));
+  });
+  return checkpoints;
+}
+
+absl::StatusOr<std::vector<v1::WatchJobResponse>> JobStore::ListEvents(
+    const std::string& name, int64_t from, int limit) const {
+  std::vector<v1::WatchJobResponse> events;
+  RETORT_RETURN_IF_ERROR(
+      db_->Read([&](db::Connection& connection) -> absl::Status {
+        RETORT_ASSIGN_OR_RETURN(int64_t seq, SeqOf(connection, name));
+        return connection.Query(
+            "SELECT number, kind, time, message, job FROM job_events "
+            "WHERE job_seq = ? AND number >= ? ORDER BY number LIMIT ?",
+            {seq, from, limit}, [&](const db::Row& row) -> absl::Status {
+              v1::WatchJobResponse response;
+              v1::JobEvent* event = response.mutable_event();
+              event->set_number(row.Int(0));
+              event->set_kind(static_cast<v1::JobEvent::Kind>(row.Int(1)));
+              *event->mutable_time() = ToTimestamp(row.Time(2));
+              event->set_message(row.Text(3));
+              if (!response.mutable_job()->ParseFromString(row.Bytes(4))) {
+                return absl::DataLossError(absl::StrCat(
+                    "database: event ", row.Int(0), " of ", name,
+                    " is damaged; restore the database from a backup"));
+              }
+              events.push_back(std::move(response));
+              return absl::OkStatus();
+            });
+      }));
+  return events;
+}
+
+}  // namespace retort::jobs

@@ -1,0 +1,42 @@
+#ifndef RETORT_SERVER_JOBS_JOB_STATE_H_
+#define RETORT_SERVER_JOBS_JOB_STATE_H_
+
+#include <string>
+#include <vector>
+
+#include "retort/v1/job_service.pb.h"
+
+// The states of a job and the arrows between them, drawn here once:
+//
+//   QUEUED -----> STARTING -----> RUNNING -----> SUCCEEDED | FAILED
+//     ^ |            |  |          | | |
+//     | +-> CANCELLED|  |          | | +-> PAUSING -> PAUSED -> QUEUED
+//     | +-> FAILED   |  |          | |
+//     +--------------+  +---+------+ +-> QUEUED (worker lost, server stopped)
+//                           v
+//                       CANCELLING -> CANCELLED | SUCCEEDED (it was faster)
+//
+// Rule of publication: a state is committed to the database before anyone
+// hears of it, and every change of state is an event of the job.
+namespace retort::jobs {
+
+using State = v1::Job::State;
+
+// True if the arrow from -> to exists. A state has no arrow to itself.
+bool CanMove(State from, State to);
+
+// True for the states that no arrow leaves.
+bool IsEnded(State state);
+
+// True for the states in which a worker process may exist.
+bool HasWorker(State state);
+
+// "RUNNING".
+std::string StateName(State state);
+
+// All states but UNSPECIFIED, in the order of their numbers.
+const std::vector<State>& AllStates();
+
+}  // namespace retort::jobs
+
+#endif  // RETORT_SERVER_JOBS_JOB_STATE_H_

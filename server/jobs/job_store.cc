@@ -1,0 +1,436 @@
+#include "server/jobs/job_store.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/status_macros.h"
+#include "server/base/error.h"
+#include "server/jobs/spec_hash.h"
+#include "server/jobs/timestamps.h"
+
+namespace retort::jobs {
+namespace {
+
+// Removed folders get this prefix first; PathComponent never makes a name that
+// begins with a dot.
+constexpr char kDeletedPrefix[] = ".deleted-";
+
+// `job` is the serialized v1::Job; the columns beside it are what statements
+// select by, or what callers do not see.
+std::vector<std::string> Migrations() {
+  return {R"sql(
+    CREATE TABLE jobs(
+      seq INTEGER PRIMARY KEY AUTOINCREMENT,
+      name TEXT NOT NULL UNIQUE,
+      project TEXT NOT NULL,
+      state INTEGER NOT NULL,
+      job BLOB NOT NULL,
+      revision INTEGER NOT NULL,
+      last_event INTEGER NOT NULL,
+      epoch INTEGER NOT NULL DEFAULT 0,
+      pid INTEGER NOT NULL DEFAULT 0,
+      start_ticks INTEGER NOT NULL DEFAULT 0,
+      token_sha256 TEXT NOT NULL DEFAULT '',
+      failures INTEGER NOT NULL DEFAULT 0,
+      spec_sha256 TEXT NOT NULL,
+      request_id TEXT,
+      request_fingerprint TEXT NOT NULL DEFAULT '');
+    CREATE UNIQUE INDEX jobs_by_request ON jobs(project, request_id);
+    CREATE INDEX jobs_by_state ON jobs(state);
+    CREATE TABLE job_events(
+      job_seq INTEGER NOT NULL REFERENCES jobs(seq) ON DELETE CASCADE,
+      number INTEGER NOT NULL,
+      kind INTEGER NOT NULL,
+      time INTEGER NOT NULL,
+      message TEXT NOT NULL,
+      job BLOB NOT NULL,
+      PRIMARY KEY(job_seq, number)) WITHOUT ROWID;
+    CREATE TABLE job_metrics(
+      job_seq INTEGER NOT NULL REFERENCES jobs(seq) ON DELETE CASCADE,
+      series TEXT NOT NULL,
+      step INTEGER NOT NULL,
+      value REAL NOT NULL,
+      time INTEGER NOT NULL,
+      PRIMARY KEY(job_seq, series, step)) WITHOUT ROWID;
+    CREATE TABLE job_checkpoints(
+      job_seq INTEGER NOT NULL REFERENCES jobs(seq) ON DELETE CASCADE,
+      step INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      time INTEGER NOT NULL,
+      sha256 TEXT NOT NULL,
+      PRIMARY KEY(job_seq, step)) WITHOUT ROWID;
+  )sql"};
+}
+
+constexpr char kColumns[] =
+    "seq, job, epoch, pid, start_ticks, token_sha256, failures, spec_sha256";
+
+absl::StatusOr<JobRecord> ReadRecord(const db::Row& row) {
+  JobRecord record;
+  record.seq = row.Int(0);
+  if (!record.job.ParseFromString(row.Bytes(1))) {
+    return absl::DataLossError(
+        absl::StrCat("database: the record of job number ", record.seq,
+                     " is damaged; restore the database from a backup"));
+  }
+  record.epoch = row.Int(2);
+  record.pid = row.Int(3);
+  record.start_ticks = row.Int(4);
+  record.token_sha256 = row.Text(5);
+  record.failures = row.Int(6);
+  record.spec_sha256 = row.Text(7);
+  return record;
+}
+
+absl::Status CheckArrow(const std::string& name, State from, State to) {
+  if (from == to || CanMove(from, to)) return absl::OkStatus();
+  return service::Error(absl::StatusCode::kFailedPrecondition,
+                        v1::ERROR_REASON_STATE_CONFLICT,
+                        absl::StrCat(name, " is ", StateName(from),
+                                     " and cannot become ", StateName(to)),
+                        {{"state", StateName(from)}});
+}
+
+std::string StateMessage(const v1::Job& job) {
+  return job.state_reason().empty()
+             ? StateName(job.state())
+             : absl::StrCat(StateName(job.state()), ": ", job.state_reason());
+}
+
+absl::StatusOr<std::string> ToJson(const v1::JobSpec& spec) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  const auto status =
+      google::protobuf::util::MessageToJsonString(spec, &json, options);
+  if (!status.ok()) return absl::InternalError(std::string(status.message()));
+  return json;
+}
+
+std::string ListFilter(const std::string& project,
+                       const std::vector<State>& states) {
+  std::string filter = absl::StrCat("jobs/", project);
+  for (State state : states) absl::StrAppend(&filter, "/", int{state});
+  return filter;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobStore>> JobStore::Create(
+    db::Database* db, base::Clock* clock, const base::DataDir& data_dir) {
+  RETORT_RETURN_IF_ERROR(db->Migrate("jobs", Migrations()));
+  RETORT_RETURN_IF_ERROR(base::MakeDirs(data_dir.jobs_dir()));
+  std::unique_ptr<JobStore> store(new JobStore(db, clock, data_dir));
+  RETORT_RETURN_IF_ERROR(store->SweepDeleted());
+  return store;
+}
+
+base::JobDir JobStore::DirOf(const service::ResourceName& name) const {
+  return base::JobDir(data_dir_.job_dir(name.DirName()));
+}
+
+absl::StatusOr<v1::Job> JobStore::FindRequest(const NewJob& new_job) const {
+  std::string fingerprint;
+  absl::StatusOr<JobRecord> record = absl::NotFoundError("");
+  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
+    return connection.Query(
+        absl::StrCat("SELECT ", kColumns, ", request_fingerprint FROM jobs ",
+                     "WHERE project = ? AND request_id = ?"),
+        {new_job.project, new_job.request_id}, [&](const db::Row& row) {
+          record = ReadRecord(row);
+          fingerprint = row.Text(8);
+          return absl::OkStatus();
+        });
+  }));
+  if (!record.ok()) return record.status();
+  if (fingerprint != new_job.request_fingerprint) {
+    return service::Error(
+        absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_REQUEST_ID_REUSED,
+        absl::StrCat("request_id ", new_job.request_id, " came before with ",
+                     "another request, which made ", record->job.name(),
+                     "; use a fresh one for a new job"),
+        {{"name", record->job.name()}});
+  }
+  OverlayProgress(&record->job);
+  return record->job;
+}
+
+absl::Status JobStore::Insert(db::Connection& connection, const NewJob& new_job,
+                              JobRecord* record) {
+  RETORT_RETURN_IF_ERROR(connection.Execute(
+      "INSERT INTO jobs(name, project, state, job, revision, last_event, "
+      "spec_sha256, request_id, request_fingerprint) "
+      "VALUES(?, ?, ?, x'', 0, 0, ?, ?, ?)",
+      {record->job.name(), new_job.project, int{record->job.state()},
+       record->spec_sha256,
+       new_job.request_id.empty() ? db::Value(nullptr)
+                                  : db::Value(new_job.request_id),
+       new_job.request_fingerprint}));
+  record->seq = connection.LastInsertId();
+  return Save(connection, record,
+              {{v1::JobEvent::KIND_STATE, StateMessage(record->job)}});
+}
+
+absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
+  const service::ResourceName name{
+      new_job.project, service::kJobs,
+      new_job.job_id.empty() ? service::MakeId("job") : new_job.job_id};
+  JobRecord record;
+  record.job = new_job.job;
+  record.job.set_name(name.ToString());
+  record.job.set_state(v1::Job::STATE_QUEUED);
+  *record.job.mutable_create_time() = ToTimestamp(clock_->Now());
+  record.spec_sha256 = SpecSha256(record.job.spec());
+  RETORT_ASSIGN_OR_RETURN(std::string json, ToJson(record.job.spec()));
+  {
+    absl::MutexLock lock(&folders_mutex_);
+    if (!new_job.request_id.empty()) {
+      absl::StatusOr<v1::Job> earlier = FindRequest(new_job);
+      if (!absl::IsNotFound(earlier.status())) return earlier;
+    }
+    const absl::Status taken = Get(name.ToString()).status();
+    if (taken.ok()) {
+      return absl::AlreadyExistsError(absl::StrCat(
+          name.ToString(), " exists; choose another job_id, or leave it out"));
+    }
+    if (!absl::IsNotFound(taken)) return taken;
+    // A folder without a row is what a crash left of a deleted job: its
+    // checkpoints must not become this job's.
+    const base::JobDir dir = DirOf(name);
+    RETORT_RETURN_IF_ERROR(base::RemoveTree(dir.path()));
+    RETORT_RETURN_IF_ERROR(base::MakeDirs(dir.path()));
+    absl::Status status = base::AtomicWriteFile(dir.spec_path(), json);
+    if (status.ok()) {
+      status = db_->Write([&](db::Connection& connection) {
+        return Insert(connection, new_job, &record);
+      });
+    }
+    if (!status.ok()) {
+      base::RemoveTree(dir.path()).IgnoreError();
+      return status;
+    }
+  }
+  feed_.Notify(record.job.name());
+  return record.job;
+}
+
+absl::StatusOr<JobRecord> JobStore::Load(db::Connection& connection,
+                                         const std::string& name) const {
+  absl::StatusOr<JobRecord> record = service::NotFound("job", name);
+  RETORT_RETURN_IF_ERROR(connection.Query(
+      absl::StrCat("SELECT ", kColumns, " FROM jobs WHERE name = ?"), {name},
+      [&](const db::Row& row) {
+        record = ReadRecord(row);
+        return absl::OkStatus();
+      }));
+  return record;
+}
+
+absl::StatusOr<int64_t> JobStore::SeqOf(db::Connection& connection,
+                                        const std::string& name) const {
+  absl::StatusOr<int64_t> seq = service::NotFound("job", name);
+  RETORT_RETURN_IF_ERROR(connection.Query("SELECT seq FROM jobs WHERE name = ?",
+                                          {name}, [&](const db::Row& row) {
+                                            seq = row.Int(0);
+                                            return absl::OkStatus();
+                                          }));
+  return seq;
+}
+
+absl::StatusOr<JobRecord> JobStore::Get(const std::string& name) const {
+  absl::StatusOr<JobRecord> record = absl::InternalError("not read");
+  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
+    record = Load(connection, name);
+    return absl::OkStatus();
+  }));
+  if (record.ok()) OverlayProgress(&record->job);
+  return record;
+}
+
+absl::StatusOr<JobPage> JobStore::List(const std::string& project,
+                                       const std::vector<State>& states,
+                                       int page_size,
+                                       const std::string& page_token) const {
+  const std::string filter = ListFilter(project, states);
+  RETORT_ASSIGN_OR_RETURN(service::Page page,
+                          service::ParsePage(page_size, page_token, filter));
+  std::string sql = absl::StrCat("SELECT ", kColumns,
+                                 " FROM jobs WHERE project = ? AND seq < ?");
+  std::vector<db::Value> values = {project, page.before};
+  if (!states.empty()) {
+    absl::StrAppend(&sql, " AND state IN (");
+    for (size_t i = 0; i < states.size(); ++i) {
+      absl::StrAppend(&sql, i == 0 ? "?" : ", ?");
+      values.push_back(int{states[i]});
+    }
+    absl::StrAppend(&sql, ")");
+  }
+  absl::StrAppend(&sql, " ORDER BY seq DESC LIMIT ?");
+  values.push_back(page.size + 1);
+  std::vector<JobRecord> records;
+  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
+    return connection.Query(
+        sql, values, [&](const db::Row& row) -> absl::Status {
+          RETORT_ASSIGN_OR_RETURN(JobRecord record, ReadRecord(row));
+          records.push_back(std::move(record));
+          return absl::OkStatus();
+        });
+  }));
+  JobPage result;
+  if (static_cast<int>(records.size()) > page.size) {
+    records.pop_back();
+    result.next_page_token = service::NextPageToken(records.back().seq, filter);
+  }
+  for (JobRecord& record : records) {
+    OverlayProgress(&record.job);
+    result.jobs.push_back(std::move(record.job));
+  }
+  return result;
+}
+
+absl::StatusOr<std::vector<JobRecord>> JobStore::ListLive() const {
+  std::vector<JobRecord> records;
+  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
+    return connection.Query(
+        absl::StrCat("SELECT ", kColumns,
+                     " FROM jobs WHERE state NOT IN (?, ?, ?) ORDER BY seq"),
+        {int{v1::Job::STATE_SUCCEEDED}, int{v1::Job::STATE_FAILED},
+         int{v1::Job::STATE_CANCELLED}},
+        [&](const db::Row& row) -> absl::Status {
+          RETORT_ASSIGN_OR_RETURN(JobRecord record, ReadRecord(row));
+          records.push_back(std::move(record));
+          return absl::OkStatus();
+        });
+  }));
+  return records;
+}
+
+absl::StatusOr<std::map<State, int64_t>> JobStore::CountByState() const {
+  std::map<State, int64_t> counts;
+  for (State state : AllStates()) counts[state] = 0;
+  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
+    return connection.Query("SELECT state, COUNT(*) FROM jobs GROUP BY state",
+                            {}, [&](const db::Row& row) {
+                              counts[static_cast<State>(row.Int(0))] =
+                                  row.Int(1);
+                              return absl::OkStatus();
+                            });
+  }));
+  return counts;
+}
+
+absl::Status JobStore::Save(db::Connection& connection, JobRecord* record,
+                            const std::vector<EventText>& events) {
+  int64_t revision = 0, last_event = 0;
+  RETORT_RETURN_IF_ERROR(
+      connection.Query("SELECT revision, last_event FROM jobs WHERE seq = ?",
+                       {record->seq}, [&](const db::Row& row) {
+                         revision = row.Int(0) + 1;
+                         last_event = row.Int(1);
+                         return absl::OkStatus();
+                       }));
+  record->job.set_etag(absl::StrCat("r", revision));
+  const std::string job = record->job.SerializeAsString();
+  for (const EventText& event : events) {
+    RETORT_RETURN_IF_ERROR(
+        connection.Execute("INSERT INTO job_events VALUES(?, ?, ?, ?, ?, ?)",
+                           {record->seq, ++last_event, int{event.kind},
+                            clock_->Now(), event.message, db::Blob{job}}));
+  }
+  return connection.Execute(
+      "UPDATE jobs SET state = ?, job = ?, revision = ?, last_event = ?, "
+      "epoch = ?, pid = ?, start_ticks = ?, token_sha256 = ?, failures = ? "
+      "WHERE seq = ?",
+      {int{record->job.state()}, db::Blob{job}, revision, last_event,
+       record->epoch, record->pid, record->start_ticks, record->token_sha256,
+       record->failures, record->seq});
+}
+
+absl::StatusOr<JobRecord> JobStore::Update(const std::string& name,
+                                           Change change) {
+  JobRecord record;
+  RETORT_RETURN_IF_ERROR(db_->Write([&](db::Connection& connection)
+                                        -> absl::Status {
+    RETORT_ASSIGN_OR_RETURN(record, Load(connection, name));
+    // What was reached so far stays with the job.
+    OverlayProgress(&record.job);
+    const State before = record.job.state();
+    std::vector<EventText> events;
+    RETORT_RETURN_IF_ERROR(change(record, &events));
+    const State after = record.job.state();
+    RETORT_RETURN_IF_ERROR(CheckArrow(name, before, after));
+    if (after != before) {
+      const auto now = ToTimestamp(clock_->Now());
+      if (after == v1::Job::STATE_RUNNING && !record.job.has_start_time()) {
+        *record.job.mutable_start_time() = now;
+      }
+      if (IsEnded(after)) *record.job.mutable_end_time() = now;
+      events.push_back({v1::JobEvent::KIND_STATE, StateMessage(record.job)});
+    }
+    return Save(connection, &record, events);
+  }));
+  if (!HasWorker(record.job.state())) feed_.ClearProgress(name);
+  feed_.Notify(name);
+  return record;
+}
+
+void JobStore::OverlayProgress(v1::Job* job) const {
+  const auto latest = feed_.GetProgress(job->name());
+  if (latest.has_value()) *job->mutable_progress() = latest->progress;
+}
+
+absl::Status JobStore::Delete(const std::string& name,
+                              const std::string& etag) {
+  RETORT_ASSIGN_OR_RETURN(service::ResourceName parsed,
+                          service::ParseName(service::kJobs, name));
+  const std::string dir = DirOf(parsed).path();
+  const std::string doomed =
+      absl::StrCat(data_dir_.jobs_dir(), "/", kDeletedPrefix, parsed.DirName());
+  absl::ReleasableMutexLock lock(&folders_mutex_);
+  RETORT_RETURN_IF_ERROR(
+      db_->Write([&](db::Connection& connection) -> absl::Status {
+        RETORT_ASSIGN_OR_RETURN(JobRecord record, Load(connection, name));
+        if (!IsEnded(record.job.state())) {
+          return service::Error(
+              absl::StatusCode::kFailedPrecondition,
+              v1::ERROR_REASON_STATE_CONFLICT,
+              absl::StrCat(name, " is ", StateName(record.job.state()),
+                           "; cancel it first"),
+              {{"state", StateName(record.job.state())}});
+        }
+        if (!etag.empty() && etag != record.job.etag()) {
+          return service::Error(
+              absl::StatusCode::kAborted, v1::ERROR_REASON_ETAG_MISMATCH,
+              absl::StrCat(name, " has changed since it was read; read it ",
+                           "again and decide anew"));
+        }
+        return connection.Execute("DELETE FROM jobs WHERE seq = ?",
+                                  {record.seq});
+      }));
+  // Removing may take long, renaming does not.
+  absl::Status status = base::RemoveTree(doomed);
+  if (status.ok() && base::FileExists(dir)) status = base::Rename(dir, doomed);
+  lock.Release();
+  feed_.Notify(name);
+  RETORT_RETURN_IF_ERROR(status);
+  return base::RemoveTree(doomed);
+}
+
+absl::Status JobStore::SweepDeleted() {
+  RETORT_ASSIGN_OR_RETURN(std::vector<std::string> names,
+                          base::ListDir(data_dir_.jobs_dir()));
+  for (const std::string& name : names) {
+    if (name.rfind(kDeletedPrefix, 0) == 0) {
+      RETORT_RETURN_IF_ERROR(
+          base::RemoveTree(absl::StrCat(data_dir_.jobs_dir(), "/", name)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace retort::jobs

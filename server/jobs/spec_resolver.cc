@@ -1,0 +1,460 @@
+#include "server/jobs/spec_resolver.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/base/resource_name.h"
+#include "server/jobs/spec_problems.h"
+
+namespace retort::jobs {
+namespace {
+
+// Images are padded to this size (core/data).
+constexpr int kResolution = 32;
+
+// Sets `field` of `message` to `value` if it was left out.
+#define RETORT_DEFAULT(message, field, value) \
+  if ((message)->field() == 0) (message)->set_##field(value)
+
+class Resolution {
+ public:
+  Resolution(const ResolverLimits& limits, ModelLookup* models)
+      : limits_(limits), models_(models) {}
+
+  absl::Status Run(v1::JobSpec* spec) {
+    Resources(spec->mutable_resources());
+    switch (spec->task_case()) {
+      case v1::JobSpec::kTrainTeacher:
+        TrainTeacher(spec->mutable_train_teacher());
+        break;
+      case v1::JobSpec::kEstimatePreconditioning:
+        Estimate(spec->mutable_estimate_preconditioning());
+        break;
+      case v1::JobSpec::kDistill:
+        Distill(spec->mutable_distill());
+        break;
+      case v1::JobSpec::kEvaluate:
+        Evaluate(spec->mutable_evaluate());
+        break;
+      case v1::JobSpec::TASK_NOT_SET:
+        problems_.Add("task",
+                      "says nothing to do; give one of train_teacher, "
+                      "estimate_preconditioning, distill, evaluate");
+    }
+    return problems_.ToStatus();
+  }
+
+ private:
+  // A number that must be positive once its default is filled in.
+  template <typename T>
+  void Positive(T value, const std::string& field) {
+    problems_.Require(value > 0 && std::isfinite(static_cast<double>(value)),
+                      field, absl::StrCat("is ", value, "; must be positive"));
+  }
+  // A number in [low, high].
+  void Within(double value, double low, double high, const std::string& field) {
+    problems_.Require(
+        value >= low && value <= high, field,
+        absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
+  }
+  void AtLeast(double value, double low, const std::string& field) {
+    problems_.Require(value >= low && std::isfinite(value), field,
+                      absl::StrCat("is ", value, "; must be at least ", low));
+  }
+
+  void Resources(v1::ResourceSpec* resources) {
+    RETORT_DEFAULT(resources, world_size, 1);
+    RETORT_DEFAULT(resources, cpu_threads, limits_.cpu_slots);
+    Positive(resources->world_size(), "resources.world_size");
+    Positive(resources->cpu_threads(), "resources.cpu_threads");
+    AtLeast(resources->gpus(), 0, "resources.gpus");
+    problems_.Require(resources->cpu_threads() <= limits_.cpu_slots,
+                      "resources.cpu_threads",
+                      absl::StrCat("is ", resources->cpu_threads(),
+                                   ", but this service has ", limits_.cpu_slots,
+                                   " CPU slots; ask for at most that many"));
+    if (resources->world_size() > 1) {
+      problems_.Fail(service::NotImplemented(
+          "jobs of more than one process (resources.world_size > 1)",
+          "use 1, with more cpu_threads"));
+    }
+    if (resources->gpus() > 0) {
+      problems_.Fail(service::NotImplemented(
+          "jobs on GPUs (resources.gpus > 0)", "use 0, for the CPU"));
+    }
+  }
+
+  void Data(v1::DataSpec* data, const std::string& at) {
+    if (data->dataset() == v1::DataSpec::DATASET_UNSPECIFIED) {
+      data->set_dataset(v1::DataSpec::DATASET_FASHION_MNIST);
+    }
+    problems_.Require(v1::DataSpec::Dataset_IsValid(data->dataset()),
+                      at + ".dataset",
+                      "is none that this build knows; use "
+                      "DATASET_FASHION_MNIST");
+    problems_.Require(
+        data->path().empty() || data->path()[0] == '/', at + ".path",
+        absl::StrCat("\"", data->path(), "\" is relative; give the absolute ",
+                     "folder on the machine that trains"));
+  }
+
+  void Network(v1::NetworkSpec* net, const std::string& at) {
+    if (net->model_type().empty()) net->set_model_type("SongUNet");
+    RETORT_DEFAULT(net, model_channels, 32);
+    if (net->channel_mult().empty()) {
+      for (int multiple : {1, 2, 2}) net->add_channel_mult(multiple);
+    }
+    RETORT_DEFAULT(net, num_blocks, 1);
+    if (net->embedding_type().empty()) net->set_embedding_type("positional");
+    if (net->encoder_type().empty()) net->set_encoder_type("standard");
+    if (net->decoder_type().empty()) net->set_decoder_type("standard");
+    if (net->resample_filter().empty()) {
+      for (int i = 0; i < 2; ++i) net->add_resample_filter(1);
+    }
+    RETORT_DEFAULT(net, channel_mult_noise, 1);
+    RETORT_DEFAULT(net, channel_mult_emb, 4);
+
+    OneOf(net->model_type(), {"SongUNet", "DhariwalUNet"}, at + ".model_type");
+    OneOf(net->embedding_type(), {"positional", "fourier"},
+          at + ".embedding_type");
+    OneOf(net->encoder_type(), {"standard", "residual", "skip"},
+          at + ".encoder_type");
+    OneOf(net->decoder_type(), {"standard", "skip"}, at + ".decoder_type");
+    Positive(net->model_channels(), at + ".model_channels");
+    Positive(net->num_blocks(), at + ".num_blocks");
+    Positive(net->channel_mult_noise(), at + ".channel_mult_noise");
+    Positive(net->channel_mult_emb(), at + ".channel_mult_emb");
+    for (int multiple : net->channel_mult()) {
+      Positive(multiple, at + ".channel_mult");
+    }
+    Probability(net->dropout(), at + ".dropout");
+    Probability(net->label_dropout(), at + ".label_dropout");
+    Levels(*net, at);
+  }
+
+  // Levels halve the resolution; attention sits at the resolution of a level.
+  void Levels(const v1::NetworkSpec& net, const std::string& at) {
+    std::vector<int> resolutions;
+    int resolution = kResolution;
+    for (int i = 0; i < net.channel_mult_size(); ++i) {
+      if (resolution < 1) break;
+      resolutions.push_back(resolution);
+      if (resolution % 2 != 0 && i + 1 < net.channel_mult_size()) {
+        problems_.Add(
+            at + ".channel_mult",
+            absl::StrCat("has ", net.channel_mult_size(), " levels, but ",
+                         kResolution, " pixels can be halved only ", i,
+                         " times; give at most ", i + 1));
+        return;
+      }
+      resolution /= 2;
+    }
+    for (int wanted : net.attn_resolutions()) {
+      problems_.Require(
+          std::find(resolutions.begin(), resolutions.end(), wanted) !=
+              resolutions.end(),
+          at + ".attn_resolutions",
+          absl::StrCat(wanted, " is the resolution of no level; the levels ",
+                       "are ", absl::StrJoin(resolutions, ", ")));
+    }
+  }
+
+  void OneOf(const std::string& value, const std::vector<std::string>& known,
+             const std::string& field) {
+    problems_.Require(
+        std::find(known.begin(), known.end(), value) != known.end(), field,
+        absl::StrCat("\"", value, "\" is unknown; use one of ",
+                     absl::StrJoin(known, ", ")));
+  }
+
+  void Probability(double value, const std::string& field) {
+    problems_.Require(value >= 0 && value < 1, field,
+                      absl::StrCat("is ", value, "; must be in [0, 1)"));
+  }
+
+  void Noise(v1::NoiseScheduleSpec* noise, const std::string& at) {
+    RETORT_DEFAULT(noise, sigma_min, 0.002);
+    RETORT_DEFAULT(noise, sigma_max, 80);
+    RETORT_DEFAULT(noise, rho, 7);
+    RETORT_DEFAULT(noise, sigma_data, 0.5);
+    Positive(noise->sigma_min(), at + ".sigma_min");
+    Positive(noise->sigma_max(), at + ".sigma_max");
+    Positive(noise->rho(), at + ".rho");
+    Positive(noise->sigma_data(), at + ".sigma_data");
+    problems_.Require(
+        noise->sigma_min() < noise->sigma_max(), at + ".sigma_min",
+        absl::StrCat("is ", noise->sigma_min(), ", not below sigma_max, ",
+                     noise->sigma_max()));
+  }
+
+  void Optimizer(v1::OptimizerSpec* optimizer, v1::OptimizerSpec::Kind kind,
+                 double learning_rate, const std::string& at) {
+    if (optimizer->kind() == v1::OptimizerSpec::KIND_UNSPECIFIED) {
+      optimizer->set_kind(kind);
+    }
+    RETORT_DEFAULT(optimizer, learning_rate, learning_rate);
+    RETORT_DEFAULT(optimizer, beta1, 0.9);
+    RETORT_DEFAULT(optimizer, beta2, 0.999);
+    RETORT_DEFAULT(optimizer, epsilon, 1e-8);
+    problems_.Require(v1::OptimizerSpec::Kind_IsValid(optimizer->kind()),
+                      at + ".kind", "is unknown; use KIND_ADAM or KIND_RADAM");
+    Positive(optimizer->learning_rate(), at + ".learning_rate");
+    Positive(optimizer->epsilon(), at + ".epsilon");
+    Probability(optimizer->beta1(), at + ".beta1");
+    Probability(optimizer->beta2(), at + ".beta2");
+    AtLeast(optimizer->weight_decay(), 0, at + ".weight_decay");
+    AtLeast(optimizer->warmup_images(), 0, at + ".warmup_images");
+  }
+
+  void Training(v1::TrainingSpec* training, const std::string& at) {
+    RETORT_DEFAULT(training, batch_size, 64);
+    RETORT_DEFAULT(training, checkpoint_every, 500);
+    RETORT_DEFAULT(training, keep_checkpoints, 2);
+    RETORT_DEFAULT(training, log_every, 10);
+    RETORT_DEFAULT(training, ema_rate, 0.999);
+    RETORT_DEFAULT(training, max_nonfinite_steps, 10);
+    problems_.Require(training->iterations() > 0, at + ".iterations",
+                      absl::StrCat("is ", training->iterations(),
+                                   "; say how many steps to train, 1 or more"));
+    Positive(training->batch_size(), at + ".batch_size");
+    Positive(training->checkpoint_every(), at + ".checkpoint_every");
+    Positive(training->keep_checkpoints(), at + ".keep_checkpoints");
+    Positive(training->log_every(), at + ".log_every");
+    Positive(training->max_nonfinite_steps(), at + ".max_nonfinite_steps");
+    Within(training->ema_rate(), 0, 1, at + ".ema_rate");
+  }
+
+  // Checks that `name` is a model of one of `kinds`. Returns its kind, or
+  // UNSPECIFIED after noting the problem.
+  v1::Model::Kind ModelOf(const std::string& name,
+                          const std::vector<v1::Model::Kind>& kinds,
+                          const std::string& field) {
+    if (name.empty()) {
+      problems_.Add(field, absl::StrCat("is missing; name a model of kind ",
+                                        KindNames(kinds)));
+      return v1::Model::KIND_UNSPECIFIED;
+    }
+    const auto parsed = service::ParseName(service::kModels, name);
+    if (!parsed.ok()) {
+      problems_.Add(field, absl::StrCat("\"", name, "\" is no model's name; ",
+                                        "write projects/default/models/{id}"));
+      return v1::Model::KIND_UNSPECIFIED;
+    }
+    const absl::StatusOr<v1::Model> model = models_->GetModel(name);
+    if (!model.ok()) {
+      problems_.Fail(model.status());
+      return v1::Model::KIND_UNSPECIFIED;
+    }
+    if (std::find(kinds.begin(), kinds.end(), model->kind()) == kinds.end()) {
+      problems_.Add(
+          field, absl::StrCat(name, " is of kind ", KindNames({model->kind()}),
+                              "; name one of kind ", KindNames(kinds)));
+      return v1::Model::KIND_UNSPECIFIED;
+    }
+    return model->kind();
+  }
+
+  static std::string KindNames(const std::vector<v1::Model::Kind>& kinds) {
+    return absl::StrJoin(
+        kinds, " or ", [](std::string* out, v1::Model::Kind kind) {
+          absl::StrAppend(out, v1::Model::Kind_Name(kind).substr(5));
+        });
+  }
+
+  void TrainTeacher(v1::TrainTeacherSpec* task) {
+    const std::string at = "train_teacher";
+    Data(task->mutable_data(), at + ".data");
+    Network(task->mutable_network(), at + ".network");
+    Noise(task->mutable_noise(), at + ".noise");
+    Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_ADAM, 1e-3,
+              at + ".optimizer");
+    Training(task->mutable_training(), at + ".training");
+    RETORT_DEFAULT(task, p_mean, -1.2);
+    RETORT_DEFAULT(task, p_std, 1.2);
+    problems_.Require(std::isfinite(task->p_mean()), at + ".p_mean",
+                      "is not a finite number");
+    Positive(task->p_std(), at + ".p_std");
+  }
+
+  void Estimate(v1::EstimatePreconditioningSpec* task) {
+    const std::string at = "estimate_preconditioning";
+    ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
+    Data(task->mutable_data(), at + ".data");
+    Noise(task->mutable_noise(), at + ".noise");
+    RETORT_DEFAULT(task, knots, 120);
+    RETORT_DEFAULT(task, samples_per_knot, 4096);
+    RETORT_DEFAULT(task, batch_size, 256);
+    RETORT_DEFAULT(task, trajectories, 2048);
+    RETORT_DEFAULT(task, grid_size, 18);
+    AtLeast(task->knots(), 2, at + ".knots");
+    AtLeast(static_cast<double>(task->samples_per_knot()), 2,
+            at + ".samples_per_knot");
+    Positive(task->batch_size(), at + ".batch_size");
+    problems_.Require(task->trajectories() > 0 || task->trajectories() == -1,
+                      at + ".trajectories",
+                      absl::StrCat("is ", task->trajectories(),
+                                   "; must be positive, or -1 for none"));
+    AtLeast(task->grid_size(), 2, at + ".grid_size");
+  }
+
+  static bool NeedsArtifact(v1::PreconditioningKind kind) {
+    return kind != v1::PRECONDITIONING_KIND_CM &&
+           kind != v1::PRECONDITIONING_KIND_CTM &&
+           kind != v1::PRECONDITIONING_KIND_BCM;
+  }
+
+  void Preconditioning(v1::DistillSpec* task, const std::string& at) {
+    if (task->preconditioning() == v1::PRECONDITIONING_KIND_UNSPECIFIED) {
+      const bool cm = task->method() == v1::DistillSpec::METHOD_CM;
+      task->set_preconditioning(!task->preconditioning_artifact().empty()
+                                    ? v1::PRECONDITIONING_KIND_ANALYTIC
+                                    : (cm ? v1::PRECONDITIONING_KIND_CM
+                                          : v1::PRECONDITIONING_KIND_CTM));
+    }
+    const v1::PreconditioningKind kind = task->preconditioning();
+    const std::string field = at + ".preconditioning";
+    if (!v1::PreconditioningKind_IsValid(kind)) {
+      problems_.Add(field, absl::StrCat(int{kind}, " is unknown"));
+      return;
+    }
+    const std::string name = v1::PreconditioningKind_Name(kind).substr(21);
+    problems_.Require(
+        kind != v1::PRECONDITIONING_KIND_CM ||
+            task->method() != v1::DistillSpec::METHOD_CTM,
+        field,
+        "CM is defined for jumps to sigma_min only, and METHOD_CTM jumps to "
+        "any time; use CTM, BCM or ANALYTIC, or METHOD_CM");
+    if (!NeedsArtifact(kind)) {
+      problems_.Require(
+          task->preconditioning_artifact().empty(),
+          at + ".preconditioning_artifact",
+          absl::StrCat("is not used by preconditioning ", name,
+                       "; leave it out, or choose a kind that uses it"));
+    } else if (task->preconditioning_artifact().empty()) {
+      problems_.Add(at + ".preconditioning_artifact",
+                    absl::StrCat("is missing: preconditioning ", name,
+                                 " needs tables of the teacher; run an ",
+                                 "estimate_preconditioning job and name the ",
+                                 "model that it makes"));
+    } else {
+      ModelOf(task->preconditioning_artifact(),
+              {v1::Model::KIND_PRECONDITIONING},
+              at + ".preconditioning_artifact");
+    }
+  }
+
+  // Fields that only consistency trajectory models have.
+  void TrajectoryFields(v1::DistillSpec* task, const std::string& at) {
+    if (task->method() == v1::DistillSpec::METHOD_CTM) {
+      RETORT_DEFAULT(task, max_ode_steps, task->grid_size() - 1);
+      RETORT_DEFAULT(task, dsm_weight, 1);
+      problems_.Require(
+          task->max_ode_steps() >= 1 &&
+              task->max_ode_steps() < task->grid_size(),
+          at + ".max_ode_steps",
+          absl::StrCat("is ", task->max_ode_steps(), "; a grid of ",
+                       task->grid_size(), " times has 1 to ",
+                       task->grid_size() - 1, " steps"));
+      problems_.Require(
+          (task->dsm_weight() > 0 && std::isfinite(task->dsm_weight())) ||
+              task->dsm_weight() == -1,
+          at + ".dsm_weight",
+          absl::StrCat("is ", task->dsm_weight(),
+                       "; must be positive, or -1 to train without it"));
+      return;
+    }
+    const char* const kOnlyCtm =
+        "is for METHOD_CTM only; leave it out for METHOD_CM";
+    problems_.Require(task->max_ode_steps() == 0 || task->max_ode_steps() == 1,
+                      at + ".max_ode_steps", kOnlyCtm);
+    problems_.Require(task->dsm_weight() == 0 || task->dsm_weight() == -1,
+                      at + ".dsm_weight", kOnlyCtm);
+    problems_.Require(!task->target_inner_ema(), at + ".target_inner_ema",
+                      kOnlyCtm);
+    problems_.Require(!task->zero_init_second_time(),
+                      at + ".zero_init_second_time", kOnlyCtm);
+    task->set_max_ode_steps(1);
+    task->set_dsm_weight(-1);
+  }
+
+  void Distill(v1::DistillSpec* task) {
+    const std::string at = "distill";
+    if (task->method() == v1::DistillSpec::METHOD_UNSPECIFIED) {
+      task->set_method(v1::DistillSpec::METHOD_CTM);
+    }
+    problems_.Require(v1::DistillSpec::Method_IsValid(task->method()),
+                      at + ".method", "is unknown; use METHOD_CM, METHOD_CTM");
+    ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
+    Data(task->mutable_data(), at + ".data");
+    Preconditioning(task, at);
+    Noise(task->mutable_noise(), at + ".noise");
+    Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_RADAM, 4e-4,
+              at + ".optimizer");
+    Training(task->mutable_training(), at + ".training");
+    if (task->distance() == v1::DistillSpec::DISTANCE_UNSPECIFIED) {
+      task->set_distance(v1::DistillSpec::DISTANCE_PSEUDO_HUBER);
+    }
+    problems_.Require(v1::DistillSpec::Distance_IsValid(task->distance()),
+                      at + ".distance", "is unknown");
+    if (task->distance() == v1::DistillSpec::DISTANCE_LPIPS) {
+      problems_.Fail(service::NotImplemented(
+          "DISTANCE_LPIPS",
+          "use DISTANCE_PSEUDO_HUBER (the default), DISTANCE_L2 or "
+          "DISTANCE_L1"));
+    }
+    RETORT_DEFAULT(task, grid_size, 18);
+    AtLeast(task->grid_size(), 2, at + ".grid_size");
+    if (task->step_strategy() == v1::DistillSpec::STEP_STRATEGY_UNSPECIFIED) {
+      task->set_step_strategy(v1::DistillSpec::STEP_STRATEGY_WEIGHTED);
+    }
+    problems_.Require(
+        v1::DistillSpec::StepStrategy_IsValid(task->step_strategy()),
+        at + ".step_strategy", "is unknown");
+    RETORT_DEFAULT(task, target_ema_rate, 0.999);
+    Within(task->target_ema_rate(), 0, 1, at + ".target_ema_rate");
+    if (task->grid_size() >= 2) TrajectoryFields(task, at);
+  }
+
+  void Evaluate(v1::EvaluateSpec* task) {
+    const std::string at = "evaluate";
+    const v1::Model::Kind kind = ModelOf(
+        task->model(),
+        {v1::Model::KIND_TEACHER, v1::Model::KIND_CM, v1::Model::KIND_CTM},
+        at + ".model");
+    ModelOf(task->feature_extractor(), {v1::Model::KIND_FEATURE_EXTRACTOR},
+            at + ".feature_extractor");
+    Data(task->mutable_data(), at + ".data");
+    RETORT_DEFAULT(task, samples, 5000);
+    RETORT_DEFAULT(task, batch_size, 256);
+    if (task->steps().empty()) {
+      task->add_steps(1);
+      task->add_steps(2);
+    }
+    AtLeast(static_cast<double>(task->samples()), 2, at + ".samples");
+    Positive(task->batch_size(), at + ".batch_size");
+    for (int steps : task->steps()) Positive(steps, at + ".steps");
+    Within(task->gamma(), 0, 1, at + ".gamma");
+    problems_.Require(
+        task->gamma() == 0 || kind == v1::Model::KIND_UNSPECIFIED ||
+            kind == v1::Model::KIND_CTM,
+        at + ".gamma",
+        "is for models of kind CTM only; leave it out for this model");
+  }
+
+  const ResolverLimits limits_;
+  ModelLookup* const models_;
+  SpecProblems problems_;
+};
+
+#undef RETORT_DEFAULT
+
+}  // namespace
+
+absl::Status SpecResolver::Resolve(v1::JobSpec* spec) const {
+  return Resolution(limits_, models_).Run(spec);
+}
+
+}  // namespace retort::jobs

@@ -1,0 +1,43 @@
+#ifndef RETORT_SERVER_JOBS_SPEC_RESOLVER_H_
+#define RETORT_SERVER_JOBS_SPEC_RESOLVER_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "retort/v1/spec.pb.h"
+#include "server/base/error.h"
+#include "server/jobs/model_lookup.h"
+
+namespace retort::jobs {
+
+// What this service can give a job.
+struct ResolverLimits {
+  int cpu_slots = 1;
+};
+
+// Turns a spec as submitted into the one that runs: every default of
+// retort/v1/spec.proto filled in, and everything checked that can be known
+// without starting a worker.
+//
+// Thread-safe (it has no state).
+class SpecResolver {
+ public:
+  SpecResolver(const ResolverLimits& limits, ModelLookup* models)
+      : limits_(limits), models_(models) {}
+
+  // Resolves in place. Errors: InvalidArgument (SPEC_INVALID; BadRequest lists
+  // every wrong field as "job.spec....", with cause and remedy), NotFound (a
+  // model), Unimplemented (NOT_IMPLEMENTED). On error `spec` is half resolved.
+  absl::Status Resolve(v1::JobSpec* spec) const;
+
+ private:
+  const ResolverLimits limits_;
+  ModelLookup* const models_;
+};
+
+}  // namespace retort::jobs
+
+#endif  // RETORT_SERVER_JOBS_SPEC_RESOLVER_H_

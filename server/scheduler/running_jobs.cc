@@ -1,0 +1,600 @@
+#include "server/scheduler/running_jobs.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "server/base/resource_name.h"
+#include "server/executor/process.h"
+#include "server/scheduler/log_tail.h"
+
+namespace retort::scheduler {
+namespace {
+
+using internal::v1::AttachResponse;
+using internal::v1::Control;
+using J = v1::Job;
+
+// How long the last messages of a process that has ended may take.
+constexpr absl::Duration kDrainTime = absl::Seconds(3);
+constexpr int kLogLinesInCause = 5;
+constexpr char kRole[] = "task";
+
+void SendControl(executor::WorkerSession* session, Control::Action action,
+                 const std::string& reason) {
+  AttachResponse response;
+  response.mutable_control()->set_action(action);
+  response.mutable_control()->set_reason(reason);
+  session->Send(std::move(response));
+}
+
+void SendAcknowledged(executor::WorkerSession* session) {
+  AttachResponse response;
+  response.mutable_acknowledged();
+  session->Send(std::move(response));
+}
+
+// Names of the models that a spec uses.
+std::vector<std::string> ModelsOf(const v1::JobSpec& spec) {
+  std::vector<std::string> names;
+  switch (spec.task_case()) {
+    case v1::JobSpec::kEstimatePreconditioning:
+      names = {spec.estimate_preconditioning().teacher()};
+      break;
+    case v1::JobSpec::kDistill:
+      names = {spec.distill().teacher(),
+               spec.distill().preconditioning_artifact()};
+      break;
+    case v1::JobSpec::kEvaluate:
+      names = {spec.evaluate().model(), spec.evaluate().feature_extractor()};
+      break;
+    default:
+      break;
+  }
+  std::erase(names, "");
+  return names;
+}
+
+service::ResourceName Parsed(const std::string& name) {
+  return service::ParseName(service::kJobs, name).value();
+}
+
+// Errors that pass by themselves or once an operator has made room: the worker
+// is told to come again rather than its work thrown away.
+bool MayPass(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
+}
+
+void LogIfError(const std::string& name, const absl::Status& status) {
+  if (!status.ok()) {
+    RETORT_LOG(error, "{}: {}", name, std::string(status.message()));
+  }
+}
+
+}  // namespace
+
+RunningJobs::RunningJobs(const RunningJobsOptions& options, base::Clock* clock,
+                         jobs::JobStore* store, jobs::ModelLookup* models,
+                         executor::Executor* executor,
+                         executor::WorkerLinks* links,
+                         metrics::ServiceMetrics* metrics)
+    : options_(options),
+      clock_(clock),
+      store_(store),
+      models_(models),
+      executor_(executor),
+      links_(links),
+      metrics_(metrics) {}
+
+absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
+  const std::string& name = record.job.name();
+  Entry entry;
+  entry.epoch = record.epoch;
+  entry.cpu_threads = record.job.spec().resources().cpu_threads();
+  if (record.pid != 0) {
+    const absl::Status adopted =
+        executor_->Adopt(name, record.epoch, {record.pid, record.start_ticks},
+                         record.token_sha256);
+    if (absl::IsNotFound(adopted)) {
+      RequeueUncounted(name, "its worker was gone when the service started");
+      return absl::OkStatus();
+    }
+    RETORT_RETURN_IF_ERROR(adopted);
+  } else {
+    // The server fell between the start of the worker and the note of its
+    // pid, or before the start. If there is one, it will say so.
+    links_->Expect(name, record.epoch, record.token_sha256);
+    entry.unknown_process = true;
+  }
+  Entry& kept = running_[name] = std::move(entry);
+  SetLimit(&kept, Entry::Limit::kAttach, options_.adopt_timeout);
+  return absl::OkStatus();
+}
+
+absl::Status RunningJobs::StartJob(const std::string& name) {
+  const std::string token = executor::NewToken();
+  // On disk before the process exists, so that a server that takes over knows
+  // whom it may hear from.
+  RETORT_ASSIGN_OR_RETURN(jobs::JobRecord record,
+                          store_->Update(name, [&](auto& r, auto*) {
+                            r.job.set_state(J::STATE_STARTING);
+                            r.job.clear_state_reason();
+                            r.job.set_attempts(r.job.attempts() + 1);
+                            ++r.epoch;
+                            r.pid = r.start_ticks = 0;
+                            r.token_sha256 = base::Sha256Hex(token);
+                            return absl::OkStatus();
+                          }));
+  const base::JobDir dir = store_->DirOf(Parsed(name));
+  executor::ProcessSpec spec;
+  spec.subject = name;
+  spec.epoch = record.epoch;
+  spec.role = kRole;
+  spec.threads = record.job.spec().resources().cpu_threads();
+  spec.log_path = dir.log_path();
+  spec.token = token;
+  const absl::StatusOr<executor::ProcessId> process = executor_->Start(spec);
+  if (!process.ok()) {
+    FailJob(name, absl::StrCat("its worker cannot be started: ",
+                               process.status().message()));
+    return absl::OkStatus();
+  }
+  metrics_->CountWorkerStart(kRole);
+  Entry& entry = running_[name] = Entry();
+  entry.epoch = record.epoch;
+  entry.cpu_threads = spec.threads;
+  SetLimit(&entry, Entry::Limit::kAttach, options_.attach_timeout);
+  LogIfError(name, store_
+                       ->Update(name,
+                                [&](auto& r, auto*) {
+                                  r.pid = process->pid;
+                                  r.start_ticks = process->start_ticks;
+                                  return absl::OkStatus();
+                                })
+                       .status());
+  return absl::OkStatus();
+}
+
+RunningJobs::Entry* RunningJobs::Find(const std::string& name, int64_t epoch) {
+  const auto found = running_.find(name);
+  if (found == running_.end() || found->second.epoch != epoch) return nullptr;
+  return &found->second;
+}
+
+void RunningJobs::SetLimit(Entry* entry, Entry::Limit limit,
+                           absl::Duration after) {
+  entry->limit = limit;
+  entry->limit_at = limit == Entry::Limit::kNone ? absl::InfiniteFuture()
+                                                 : clock_->Now() + after;
+}
+
+void RunningJobs::Cancel(const std::string& name) {
+  const auto found = running_.find(name);
+  if (found == running_.end()) return;
+  Entry& entry = found->second;
+  if (entry.ended) return;
+  if (entry.session != nullptr) {
+    SendControl(entry.session.get(), Control::ACTION_CANCEL,
+                "cancelled by request");
+  } else {
+    // Not attached: it would not hear us.
+    executor_->Terminate(name, entry.epoch);
+  }
+  SetLimit(&entry, Entry::Limit::kCancel, options_.cancel_timeout);
+}
+
+void RunningJobs::StopAll() {
+  stopping_ = true;
+  for (auto& [name, entry] : running_) {
+    if (entry.ended) continue;
+    if (entry.session != nullptr) {
+      SendControl(entry.session.get(), Control::ACTION_PAUSE,
+                  "the service stops");
+    } else if (entry.limit == Entry::Limit::kAttach) {
+      executor_->Terminate(name, entry.epoch);
+    }
+  }
+}
+
+absl::StatusOr<internal::v1::Assignment> RunningJobs::MakeAssignment(
+    const jobs::JobRecord& record) {
+  internal::v1::Assignment assignment;
+  assignment.set_subject(record.job.name());
+  assignment.set_job_name(record.job.name());
+  assignment.set_epoch(record.epoch);
+  *assignment.mutable_spec() = record.job.spec();
+  assignment.set_spec_sha256(record.spec_sha256);
+  assignment.set_job_dir(store_->DirOf(Parsed(record.job.name())).path());
+  assignment.set_threads(record.job.spec().resources().cpu_threads());
+  for (const std::string& model : ModelsOf(record.job.spec())) {
+    RETORT_ASSIGN_OR_RETURN((*assignment.mutable_model_dirs())[model],
+                            models_->ModelPath(model));
+  }
+  return assignment;
+}
+
+void RunningJobs::Attached(const std::string& name, int64_t epoch,
+                           const internal::v1::Hello& hello,
+                           std::shared_ptr<executor::WorkerSession> session) {
+  Entry* entry = Find(name, epoch);
+  if (entry == nullptr) {
+    SendControl(session.get(), Control::ACTION_FENCED,
+                "another worker has this job");
+    session->Close(absl::FailedPreconditionError("fenced"));
+    return;
+  }
+  if (entry->unknown_process) {
+    const executor::ProcessId process{
+        hello.pid(), executor::StartTicks(hello.pid()).value_or(0)};
+    const auto known = store_->Get(name);
+    if (known.ok() &&
+        executor_->Adopt(name, epoch, process, known->token_sha256).ok()) {
+      entry->unknown_process = false;
+    }
+  }
+  auto record = store_->Update(name, [](jobs::JobRecord& r, auto*) {
+    if (r.job.state() == J::STATE_STARTING) {
+      r.job.set_state(J::STATE_RUNNING);
+    }
+    return absl::OkStatus();
+  });
+  if (!record.ok()) {
+    LogIfError(name, record.status());
+    session->Close(absl::UnavailableError(record.status().message()));
+    return;
+  }
+  entry->session = session;
+  if (entry->limit != Entry::Limit::kCancel) {
+    SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
+  }
+  if (!hello.resumed()) {
+    absl::StatusOr<internal::v1::Assignment> assignment =
+        MakeAssignment(*record);
+    if (!assignment.ok()) {
+      FailJob(name, std::string(assignment.status().message()));
+      entry->ended = true;
+      KillBecause(name, entry, "its job cannot be done");
+      return;
+    }
+    AttachResponse response;
+    *response.mutable_assignment() = *std::move(assignment);
+    session->Send(std::move(response));
+  }
+  if (record->job.state() == J::STATE_CANCELLING) {
+    Cancel(name);
+  } else if (stopping_ || record->job.state() == J::STATE_PAUSING) {
+    SendControl(session.get(), Control::ACTION_PAUSE, "the service stops");
+  }
+}
+
+void RunningJobs::Message(const std::string& name, int64_t epoch,
+                          const internal::v1::AttachRequest& message) {
+  Entry* entry = Find(name, epoch);
+  if (entry == nullptr) return;
+  switch (message.message_case()) {
+    case internal::v1::AttachRequest::kProgress: {
+      if (entry->ended) break;
+      const internal::v1::Progress& progress = message.progress();
+      const absl::Time time =
+          progress.has_time()
+              ? absl::FromUnixSeconds(progress.time().seconds()) +
+                    absl::Nanoseconds(progress.time().nanos())
+              : clock_->Now();
+      LogIfError(name, store_->RecordProgress(name, progress.progress(),
+                                              {progress.metrics().begin(),
+                                               progress.metrics().end()},
+                                              time));
+      metrics_->SetJobImagesPerSecond(name,
+                                      progress.progress().images_per_second());
+      break;
+    }
+    case internal::v1::AttachRequest::kCheckpoint:
+      LogIfError(name, store_->RecordCheckpoint(
+                           name, message.checkpoint().checkpoint()));
+      break;
+    case internal::v1::AttachRequest::kWarning:
+      LogIfError(
+          name, store_
+                    ->Update(name,
+                             [&](auto&, auto* events) {
+                               events->push_back({v1::JobEvent::KIND_WARNING,
+                                                  message.warning().message()});
+                               return absl::OkStatus();
+                             })
+                    .status());
+      break;
+    case internal::v1::AttachRequest::kEnded:
+      TaskEnded(name, entry, message.ended());
+      break;
+    default:
+      // Heartbeats keep the stream warm. Log lines of a local worker are in
+      // its file already.
+      break;
+  }
+}
+
+void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
+                            const internal::v1::TaskEnded& ended) {
+  using internal::v1::TaskEnded;
+  absl::Status status;
+  const absl::StatusOr<jobs::JobRecord> before = store_->Get(name);
+  const bool told_already = entry->ended || absl::IsNotFound(before.status()) ||
+                            (before.ok() && jobs::IsEnded(before->job.state()));
+  if (!before.ok() && !told_already) {
+    status = before.status();
+  } else if (!told_already && ended.outcome() == TaskEnded::OUTCOME_SUCCEEDED) {
+    status = Succeed(name, ended);
+  } else if (!told_already) {
+    status = store_
+                 ->Update(name,
+                          [&](jobs::JobRecord& r, auto*) {
+                            r.job.set_state(EndState(r.job.state(), ended));
+                            r.job.set_state_reason(ended.reason());
+                            return absl::OkStatus();
+                          })
+                 .status();
+  }
+  if (!status.ok() && !MayPass(status)) {
+    FailJob(name, absl::StrCat("its result cannot be taken over: ",
+                               status.message()));
+    status = absl::OkStatus();
+  }
+  if (!status.ok()) {
+    // Not acknowledged: the worker says it again with its next stream.
+    LogIfError(name, status);
+    if (entry->session != nullptr) {
+      entry->session->Close(absl::UnavailableError(status.message()));
+    }
+    return;
+  }
+  entry->ended = true;
+  if (entry->session != nullptr) SendAcknowledged(entry->session.get());
+  SetLimit(entry, Entry::Limit::kExit, options_.exit_timeout);
+  RETORT_LOG(info, "{}: {}{}", name,
+             TaskEnded::Outcome_Name(ended.outcome()).substr(8),
+             ended.reason().empty() ? "" : absl::StrCat(": ", ended.reason()));
+}
+
+jobs::State RunningJobs::EndState(jobs::State before,
+                                  const internal::v1::TaskEnded& ended) {
+  using internal::v1::TaskEnded;
+  if (before == J::STATE_CANCELLING ||
+      ended.outcome() == TaskEnded::OUTCOME_CANCELLED) {
+    return J::STATE_CANCELLED;
+  }
+  if (ended.outcome() != TaskEnded::OUTCOME_STOPPED) return J::STATE_FAILED;
+  return before == J::STATE_PAUSING ? J::STATE_PAUSED : J::STATE_QUEUED;
+}
+
+absl::Status RunningJobs::Succeed(const std::string& name,
+                                  const internal::v1::TaskEnded& ended) {
+  const service::ResourceName parsed = Parsed(name);
+  RETORT_ASSIGN_OR_RETURN(jobs::JobRecord before, store_->Get(name));
+  std::vector<std::string> models;
+  for (const std::string& dir : ended.model_dirs()) {
+    if (absl::StrContains(dir, "..") || absl::StartsWith(dir, "/")) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the worker names a folder outside its own: ", dir));
+    }
+    const service::ResourceName model{
+        parsed.project, service::kModels,
+        models.empty() ? parsed.id
+                       : absl::StrCat(parsed.id, "-", models.size() + 1)};
+    const std::string display = before.job.display_name();
+    RETORT_ASSIGN_OR_RETURN(
+        std::string adopted,
+        models_->Adopt(model.ToString(), display.empty() ? model.id : display,
+                       absl::StrCat(store_->DirOf(parsed).path(), "/", dir)));
+    models.push_back(std::move(adopted));
+  }
+  return store_
+      ->Update(name,
+               [&](jobs::JobRecord& r,
+                   std::vector<jobs::JobStore::EventText>* events) {
+                 r.job.set_state(J::STATE_SUCCEEDED);
+                 r.job.set_state_reason(ended.reason());
+                 r.job.clear_models();
+                 for (const std::string& model : models) {
+                   r.job.add_models(model);
+                   events->push_back({v1::JobEvent::KIND_RESULT,
+                                      absl::StrCat("made ", model)});
+                 }
+                 *r.job.mutable_results() = ended.results();
+                 for (const v1::EvaluationResult& result : ended.results()) {
+                   events->push_back(
+                       {v1::JobEvent::KIND_RESULT,
+                        absl::StrCat(result.metric(), " at ", result.steps(),
+                                     " step(s): ", result.value())});
+                 }
+                 return absl::OkStatus();
+               })
+      .status();
+}
+
+void RunningJobs::Detached(const std::string& name, int64_t epoch) {
+  Entry* entry = Find(name, epoch);
+  if (entry == nullptr) return;
+  entry->session.reset();
+  if (entry->exit.has_value()) {
+    Finish(name, *entry);
+  } else if (!entry->ended && entry->limit == Entry::Limit::kNone) {
+    SetLimit(entry, Entry::Limit::kLease, options_.lease);
+  }
+}
+
+void RunningJobs::Exited(const std::string& name, int64_t epoch,
+                         const executor::ExitStatus& exit) {
+  links_->Forget(name, epoch);
+  Entry* entry = Find(name, epoch);
+  if (entry == nullptr) return;
+  entry->exit = exit;
+  if (entry->session != nullptr && !entry->ended) {
+    SetLimit(entry, Entry::Limit::kDrain, kDrainTime);
+  } else {
+    Finish(name, *entry);
+  }
+}
+
+void RunningJobs::Finish(const std::string& name, const Entry& entry) {
+  if (!entry.ended) WorkerLost(name, entry, *entry.exit);
+  metrics_->RemoveJob(name);
+  running_.erase(name);  // and with it `entry`
+}
+
+void RunningJobs::WorkerLost(const std::string& name, const Entry& entry,
+                             const executor::ExitStatus& exit) {
+  if (stopping_) {
+    RequeueUncounted(name, "the service stopped");
+    return;
+  }
+  metrics_->CountWorkerFailure(kRole);
+  std::string cause = exit.ToString();
+  if (!entry.killed_because.empty()) {
+    cause = absl::StrCat(entry.killed_because, " (", cause, ")");
+  }
+  const std::vector<std::string> lines =
+      LastLines(store_->DirOf(Parsed(name)).log_path(), kLogLinesInCause);
+  const std::string details =
+      lines.empty()
+          ? ""
+          : absl::StrCat("; its last log lines:\n", absl::StrJoin(lines, "\n"));
+  RETORT_LOG(warn, "{} has lost its worker: {}", name, cause);
+  const auto record = store_->Update(
+      name,
+      [&](jobs::JobRecord& r, std::vector<jobs::JobStore::EventText>* events) {
+        if (!jobs::HasWorker(r.job.state())) return absl::OkStatus();
+        events->push_back({v1::JobEvent::KIND_WARNING,
+                           absl::StrCat("worker lost: ", cause, details)});
+        if (r.job.state() == J::STATE_CANCELLING) {
+          r.job.set_state(J::STATE_CANCELLED);
+        } else if (r.job.state() == J::STATE_PAUSING) {
+          r.job.set_state(J::STATE_PAUSED);
+          r.job.set_state_reason(absl::StrCat("worker lost: ", cause));
+        } else if (++r.failures > options_.max_failures) {
+          r.job.set_state(J::STATE_FAILED);
+          r.job.set_state_reason(absl::StrCat(
+              "lost its worker ", r.failures,
+              " times in a row without a new checkpoint: ", cause, details));
+        } else {
+          r.job.set_state(J::STATE_QUEUED);
+          r.job.set_state_reason(
+              absl::StrCat("worker lost (", cause,
+                           "); goes on from its last checkpoint, try ",
+                           r.failures, " of ", options_.max_failures));
+        }
+        return absl::OkStatus();
+      });
+  LogIfError(name, record.status());
+  if (record.ok() && record->job.state() == J::STATE_QUEUED) {
+    const int doublings =
+        static_cast<int>(std::clamp<int64_t>(record->failures - 1, 0, 6));
+    not_before_[name] = clock_->Now() + options_.backoff * (1 << doublings);
+  }
+}
+
+void RunningJobs::FailJob(const std::string& name, const std::string& reason) {
+  LogIfError(name,
+             store_
+                 ->Update(name,
+                          [&](jobs::JobRecord& r, auto*) {
+                            if (jobs::IsEnded(r.job.state())) {
+                              return absl::OkStatus();
+                            }
+                            r.job.set_state(r.job.state() == J::STATE_CANCELLING
+                                                ? J::STATE_CANCELLED
+                                                : J::STATE_FAILED);
+                            r.job.set_state_reason(reason);
+                            return absl::OkStatus();
+                          })
+                 .status());
+}
+
+void RunningJobs::RequeueUncounted(const std::string& name,
+                                   const std::string& reason) {
+  LogIfError(name, store_
+                       ->Update(name,
+                                [&](jobs::JobRecord& r, auto*) {
+                                  const jobs::State state = r.job.state();
+                                  if (!jobs::HasWorker(state))
+                                    return absl::OkStatus();
+                                  r.job.set_state(state == J::STATE_CANCELLING
+                                                      ? J::STATE_CANCELLED
+                                                  : state == J::STATE_PAUSING
+                                                      ? J::STATE_PAUSED
+                                                      : J::STATE_QUEUED);
+                                  r.job.set_state_reason(reason);
+                                  return absl::OkStatus();
+                                })
+                       .status());
+}
+
+void RunningJobs::KillBecause(const std::string& name, Entry* entry,
+                              const std::string& why) {
+  RETORT_LOG(warn, "{}: its worker is killed: {}", name, why);
+  entry->killed_because = why;
+  SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
+  executor_->Kill(name, entry->epoch);
+}
+
+absl::Time RunningJobs::CheckTimeLimits() {
+  const absl::Time now = clock_->Now();
+  std::vector<std::string> due;
+  for (const auto& [name, entry] : running_) {
+    if (entry.limit_at <= now) due.push_back(name);
+  }
+  for (const std::string& name : due) LimitPassed(name, &running_.at(name));
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& [name, entry] : running_) {
+    next = std::min(next, entry.limit_at);
+  }
+  return next;
+}
+
+void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
+  switch (entry->limit) {
+    case Entry::Limit::kAttach:
+      if (entry->unknown_process) {
+        links_->Forget(name, entry->epoch);
+        RequeueUncounted(name, "no worker was found when the service started");
+        running_.erase(name);
+      } else {
+        KillBecause(name, entry, "the worker did not attach in time");
+      }
+      break;
+    case Entry::Limit::kLease:
+      KillBecause(name, entry, "the worker's stream broke and stayed broken");
+      break;
+    case Entry::Limit::kCancel:
+      KillBecause(name, entry, "the worker did not end when cancelled");
+      break;
+    case Entry::Limit::kExit:
+      KillBecause(name, entry, "the worker did not exit after its last word");
+      break;
+    case Entry::Limit::kDrain:
+      Finish(name, *entry);
+      break;
+    case Entry::Limit::kNone:
+      break;
+  }
+}
+
+std::vector<RunningJob> RunningJobs::Running() const {
+  std::vector<RunningJob> running;
+  for (const auto& [name, entry] : running_) {
+    running.push_back({name, entry.cpu_threads});
+  }
+  return running;
+}
+
+absl::Time RunningJobs::NotBefore(const std::string& name) const {
+  const auto found = not_before_.find(name);
+  return found == not_before_.end() ? absl::InfinitePast() : found->second;
+}
+
+}  // namespace retort::scheduler

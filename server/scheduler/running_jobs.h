@@ -1,0 +1,141 @@
+#ifndef RETORT_SERVER_SCHEDULER_RUNNING_JOBS_H_
+#define RETORT_SERVER_SCHEDULER_RUNNING_JOBS_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "retort/internal/v1/worker.pb.h"
+#include "server/executor/executor.h"
+#include "server/executor/worker_links.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/model_lookup.h"
+#include "server/metrics/service_metrics.h"
+#include "server/scheduler/policy.h"
+
+namespace retort::scheduler {
+
+struct RunningJobsOptions {
+  // How long a worker that was started may take to attach.
+  absl::Duration attach_timeout = absl::Minutes(3);
+  // How long a worker of an earlier server may take to attach again.
+  absl::Duration adopt_timeout = absl::Seconds(30);
+  // How long a worker goes on alone when its stream has broken (its lease);
+  // after that it is taken to be lost and ended.
+  absl::Duration lease = absl::Minutes(10);
+  // How long a cancelled worker may take to end by itself, and one that has
+  // said its last word.
+  absl::Duration cancel_timeout = absl::Minutes(2);
+  absl::Duration exit_timeout = absl::Seconds(20);
+  // Workers that a job may lose in a row without a new checkpoint.
+  int max_failures = 3;
+  // Wait before the next try; doubles with each loss.
+  absl::Duration backoff = absl::Seconds(2);
+};
+
+// The jobs that have (or may have) a worker process: starts workers, gives
+// them their assignment, takes what they say to the store, and decides what a
+// loss means. Not thread-safe: the scheduler's thread owns it, and hands over
+// the workers' news one by one.
+class RunningJobs {
+ public:
+  RunningJobs(const RunningJobsOptions& options, base::Clock* clock,
+              jobs::JobStore* store, jobs::ModelLookup* models,
+              executor::Executor* executor, executor::WorkerLinks* links,
+              metrics::ServiceMetrics* metrics);
+
+  // Takes over a job that an earlier server left with a worker.
+  absl::Status Recover(const jobs::JobRecord& record);
+
+  // Starts a worker for a queued job. An error of the executor goes to the
+  // job; other errors (the job is not QUEUED any more) are returned.
+  absl::Status StartJob(const std::string& name);
+
+  // The job is CANCELLING: tell the worker.
+  void Cancel(const std::string& name);
+
+  // Asks all workers to write a checkpoint and end; jobs go back to the queue.
+  void StopAll();
+
+  // News of a worker (executor::WorkerListener). Those of an incarnation that
+  // is not the current one are fenced off or ignored.
+  void Attached(const std::string& name, int64_t epoch,
+                const internal::v1::Hello& hello,
+                std::shared_ptr<executor::WorkerSession> session);
+  void Message(const std::string& name, int64_t epoch,
+               const internal::v1::AttachRequest& message);
+  void Detached(const std::string& name, int64_t epoch);
+  void Exited(const std::string& name, int64_t epoch,
+              const executor::ExitStatus& exit);
+
+  // Acts on time limits that have passed; returns the next one.
+  absl::Time CheckTimeLimits();
+
+  // Jobs with a process, and when a job that lost one may start again.
+  std::vector<RunningJob> Running() const;
+  absl::Time NotBefore(const std::string& name) const;
+  bool empty() const { return running_.empty(); }
+
+ private:
+  struct Entry {
+    int64_t epoch = 0;
+    int cpu_threads = 1;
+    std::shared_ptr<executor::WorkerSession> session;
+    // The worker's last word is in the store.
+    bool ended = false;
+    // Why the service ended the process itself; empty if it did not.
+    std::string killed_because;
+    // How the process ended, while its last messages may still be on the way.
+    std::optional<executor::ExitStatus> exit;
+    // A time limit, and what it is for.
+    enum class Limit { kNone, kAttach, kLease, kCancel, kExit, kDrain };
+    Limit limit = Limit::kNone;
+    absl::Time limit_at = absl::InfiniteFuture();
+    // The process is not known to the executor (a crash of the server between
+    // its start and the note of its pid).
+    bool unknown_process = false;
+  };
+
+  Entry* Find(const std::string& name, int64_t epoch);
+  void SetLimit(Entry* entry, Entry::Limit limit, absl::Duration after);
+  void LimitPassed(const std::string& name, Entry* entry);
+  void KillBecause(const std::string& name, Entry* entry,
+                   const std::string& why);
+
+  absl::StatusOr<internal::v1::Assignment> MakeAssignment(
+      const jobs::JobRecord& record);
+  void TaskEnded(const std::string& name, Entry* entry,
+                 const internal::v1::TaskEnded& ended);
+  absl::Status Succeed(const std::string& name,
+                       const internal::v1::TaskEnded& ended);
+  void FailJob(const std::string& name, const std::string& reason);
+  void WorkerLost(const std::string& name, const Entry& entry,
+                  const executor::ExitStatus& exit);
+  void RequeueUncounted(const std::string& name, const std::string& reason);
+  // The process has ended and all it said has been heard.
+  void Finish(const std::string& name, const Entry& entry);
+  static jobs::State EndState(jobs::State before,
+                              const internal::v1::TaskEnded& ended);
+
+  const RunningJobsOptions options_;
+  base::Clock* const clock_;
+  jobs::JobStore* const store_;
+  jobs::ModelLookup* const models_;
+  executor::Executor* const executor_;
+  executor::WorkerLinks* const links_;
+  metrics::ServiceMetrics* const metrics_;
+
+  std::map<std::string, Entry> running_;
+  std::map<std::string, absl::Time> not_before_;
+  bool stopping_ = false;
+};
+
+}  // namespace retort::scheduler
+
+#endif  // RETORT_SERVER_SCHEDULER_RUNNING_JOBS_H_

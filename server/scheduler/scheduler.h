@@ -1,0 +1,116 @@
+#ifndef RETORT_SERVER_SCHEDULER_SCHEDULER_H_
+#define RETORT_SERVER_SCHEDULER_SCHEDULER_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "server/executor/executor.h"
+#include "server/executor/worker_links.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/model_lookup.h"
+#include "server/metrics/service_metrics.h"
+#include "server/scheduler/running_jobs.h"
+
+namespace retort::scheduler {
+
+struct SchedulerOptions {
+  int cpu_slots = 1;
+  RunningJobsOptions running;
+};
+
+// Decides which job runs when, and sees each through to its end. One thread
+// does everything; what others have to say (a worker's messages, a call of the
+// API) is put in its inbox, so that no two things happen to a job at once.
+//
+//   Scheduler scheduler(...);
+//   links->SetListener("jobs", &scheduler);
+//   RETORT_RETURN_IF_ERROR(scheduler.Recover());  // before workers can dial
+//   scheduler.Start();
+//   ...
+//   scheduler.Stop(absl::Seconds(60));
+//
+// Thread-safe. Tests leave Start() out and call RunOnce().
+class Scheduler : public executor::WorkerListener {
+ public:
+  // All arguments outlive the scheduler.
+  Scheduler(const SchedulerOptions& options, base::Clock* clock,
+            jobs::JobStore* store, jobs::ModelLookup* models,
+            executor::Executor* executor, executor::WorkerLinks* links,
+            metrics::ServiceMetrics* metrics);
+  ~Scheduler() override;
+
+  // Picks up what an earlier server left: jobs whose worker lives wait for it
+  // to attach again, the others go back to the queue.
+  absl::Status Recover();
+  void Start();
+  // Asks the workers to write a checkpoint and end, and waits for that at most
+  // `grace`; workers that need longer are left running for the next server.
+  void Stop(absl::Duration grace) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Something in the queue has changed: look soon.
+  void Wake() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Ends a job as CANCELLED, by way of CANCELLING if it has a worker.
+  // FailedPrecondition (STATE_CONFLICT) if it has ended, NotFound.
+  absl::StatusOr<v1::Job> Cancel(const std::string& name);
+
+  // Slots of the machine, and how many of them jobs hold.
+  struct Usage {
+    int cpu_slots = 0;
+    int cpu_slots_used = 0;
+    std::vector<std::string> jobs;
+  };
+  Usage GetUsage() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Handles the inbox, then decides and acts once. Returns when to call again
+  // at the latest. For Start()'s thread, and for tests.
+  absl::Time RunOnce() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // WorkerListener. Only fill the inbox.
+  void OnAttached(const std::string& subject, int64_t epoch,
+                  const internal::v1::Hello& hello,
+                  std::shared_ptr<executor::WorkerSession> session) override;
+  void OnMessage(const std::string& subject, int64_t epoch,
+                 const internal::v1::AttachRequest& message) override;
+  void OnDetached(const std::string& subject, int64_t epoch) override;
+  void OnExited(const std::string& subject, int64_t epoch,
+                const executor::ExitStatus& exit) override;
+
+ private:
+  void Post(std::function<void()> item) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Starts what the policy says; returns when to decide anew.
+  absl::Time StartJobs();
+  void PublishUsage() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const SchedulerOptions options_;
+  base::Clock* const clock_;
+  jobs::JobStore* const store_;
+  metrics::ServiceMetrics* const metrics_;
+
+  // Used by the scheduler's thread (or the test's) alone.
+  RunningJobs running_;
+
+  mutable absl::Mutex mutex_;
+  std::deque<std::function<void()>> inbox_ ABSL_GUARDED_BY(mutex_);
+  bool awake_ ABSL_GUARDED_BY(mutex_) = true;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time stop_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  Usage usage_ ABSL_GUARDED_BY(mutex_);
+
+  std::thread thread_;
+};
+
+}  // namespace retort::scheduler
+
+#endif  // RETORT_SERVER_SCHEDULER_SCHEDULER_H_
