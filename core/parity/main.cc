@@ -39,6 +39,9 @@ void Print(const CaseContext& c, bool quiet) {
                  r.tensor, r.max_abs_error, r.max_rel_error, r.allowed,
                  r.ok ? "ok" : "FAIL");
   }
+  for (const std::string& note : c.notes()) {
+    if (!quiet) absl::PrintF("%-32s %s\n", c.name(), note);
+  }
   for (const std::string& failure : c.failures()) {
     absl::PrintF("%-32s FAIL: %s\n", c.name(), failure);
   }

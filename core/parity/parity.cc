@@ -182,6 +182,11 @@ void CaseContext::Expect(const std::string& what, bool held) {
   if (!held) failures_.push_back(absl::StrCat(what, ": does not hold"));
 }
 
+void CaseContext::NotCompared(const std::string& tensor,
+                              const std::string& why) {
+  notes_.push_back(absl::StrCat(tensor, ": not compared, ", why));
+}
+
 void CaseContext::Fail(const std::string& message) {
   failures_.push_back(message);
 }

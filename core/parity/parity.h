@@ -91,11 +91,16 @@ class CaseContext {
   // Records whether something held that is no comparison of tensors.
   void Expect(const std::string& what, bool held);
 
+  // Says in the report that a recorded tensor was left out, and why: it belongs
+  // to an option of the reference that this project does not have.
+  void NotCompared(const std::string& tensor, const std::string& why);
+
   // The case fails, with this reason.
   void Fail(const std::string& message);
 
   const std::vector<TensorResult>& results() const { return results_; }
   const std::vector<std::string>& failures() const { return failures_; }
+  const std::vector<std::string>& notes() const { return notes_; }
   // True if something was compared and nothing failed.
   bool passed() const;
 
@@ -107,6 +112,7 @@ class CaseContext {
   std::map<std::string, TensorMap> loaded_;
   std::vector<TensorResult> results_;
   std::vector<std::string> failures_;
+  std::vector<std::string> notes_;
 };
 
 // An error that is returned, or a c10::Error or nlohmann exception that is
