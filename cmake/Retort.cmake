@@ -12,10 +12,7 @@ find_package(LibTorch REQUIRED)
 
 find_program(RETORT_CCACHE ccache)
 if(RETORT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Precompiled headers need these for ccache to hit.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-      ${RETORT_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${RETORT_CCACHE})
 endif()
 find_program(RETORT_MOLD mold)
 find_program(RETORT_LLD ld.lld)
@@ -30,7 +27,7 @@ add_compile_options(-Wall -Wextra -Werror -Wno-unused-parameter
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 raises these on the library headers we include.
   add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow
-                      -Wno-array-bounds -Wno-restrict -fpch-preprocess)
+                      -Wno-array-bounds -Wno-restrict)
 else()
   add_compile_options(-Wthread-safety -Werror=thread-safety)
 endif()
@@ -46,52 +43,15 @@ set(RETORT_BASE_LIBS absl::status absl::statusor absl::strings absl::str_format
     absl::flat_hash_set absl::cleanup spdlog::spdlog
     nlohmann_json::nlohmann_json OpenSSL::Crypto ZLIB::ZLIB Threads::Threads)
 
-# The precompiled headers are made with -fPIC, and g++ refuses one in a source
-# that is compiled with -fPIE, CMake's choice for executables.
-function(_retort_pic_like_pch target)
-  get_target_property(type ${target} TYPE)
-  if(type STREQUAL "EXECUTABLE")
-    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-    target_compile_options(${target} PRIVATE -fPIC)
-  endif()
-endfunction()
-
-# One precompiled header per world (with and without LibTorch), shared by all.
-function(_retort_pch_target name)
-  if(NOT TARGET ${name})
-    file(WRITE ${CMAKE_BINARY_DIR}/pch/${name}.cc "")
-    add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/pch/${name}.cc)
-    target_link_libraries(${name} PUBLIC ${RETORT_BASE_LIBS} ${ARGN})
-    target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
-  endif()
-endfunction()
-
-function(_retort_use_torch target)
-  _retort_pch_target(retort_pch_torch LibTorch::LibTorch)
-  get_target_property(done retort_pch_torch PRECOMPILE_HEADERS)
-  if(NOT done)
-    target_precompile_headers(retort_pch_torch PRIVATE
-      <torch/torch.h> <nlohmann/json.hpp> <absl/status/statusor.h>
-      <absl/strings/str_cat.h> <absl/strings/str_format.h> <absl/time/time.h>
-      <absl/types/span.h> <map> <memory> <string> <vector>)
-  endif()
-  target_link_libraries(${target} PUBLIC LibTorch::LibTorch)
-  _retort_pic_like_pch(${target})
-  target_precompile_headers(${target} REUSE_FROM retort_pch_torch)
-endfunction()
-
-function(_retort_use_grpc target)
-  _retort_pch_target(retort_pch_grpc gRPC::grpc++ protobuf::libprotobuf)
-  get_target_property(done retort_pch_grpc PRECOMPILE_HEADERS)
-  if(NOT done)
-    target_precompile_headers(retort_pch_grpc PRIVATE
-      <grpcpp/grpcpp.h> <google/protobuf/util/json_util.h> <nlohmann/json.hpp>
-      <absl/status/statusor.h> <absl/strings/str_cat.h> <absl/strings/str_format.h>
-      <absl/time/time.h> <absl/synchronization/mutex.h> <absl/types/span.h>
-      <map> <memory> <string> <vector>)
-  endif()
-  _retort_pic_like_pch(${target})
-  target_precompile_headers(${target} REUSE_FROM retort_pch_grpc)
+# The sources of one target are compiled together (unity): parsing LibTorch's
+# headers takes 10 to 20 s each time, and a precompiled header of them (770 MB)
+# loads no faster than that. So names in anonymous namespaces must be unique
+# within a folder. Targets of many sources are cut into a few pieces so that
+# both cores have work.
+option(RETORT_UNITY "Compile the sources of a target together" ON)
+function(_retort_unity target batch)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${RETORT_UNITY}
+                        UNITY_BUILD_BATCH_SIZE ${batch})
 endfunction()
 
 function(_retort_deps target)
@@ -118,7 +78,7 @@ function(_retort_sources out)
       endif()
     endforeach()
     if(NOT result)
-      set(result ${CMAKE_BINARY_DIR}/pch/empty.cc)
+      set(result ${CMAKE_BINARY_DIR}/empty.cc)
       file(WRITE ${result} "")
     endif()
   endif()
@@ -126,8 +86,7 @@ function(_retort_sources out)
 endfunction()
 
 # retort_library(core_math SOURCES a.cc DEPS core_base [TORCH|GRPC])
-# TORCH links LibTorch; either word also gives the matching precompiled header
-# (GRPC goes with DEPS proto).
+# TORCH links LibTorch. (GRPC, which goes with DEPS proto, only says so.)
 function(retort_library name)
   cmake_parse_arguments(A "TORCH;GRPC" "" "SOURCES;DEPS" ${ARGN})
   _retort_sources(A_SOURCES ${A_SOURCES})
@@ -138,10 +97,9 @@ function(retort_library name)
   target_link_libraries(retort_${name} PUBLIC ${RETORT_BASE_LIBS})
   _retort_deps(retort_${name} ${A_DEPS})
   if(A_TORCH)
-    _retort_use_torch(retort_${name})
-  elseif(A_GRPC)
-    _retort_use_grpc(retort_${name})
+    target_link_libraries(retort_${name} PUBLIC LibTorch::LibTorch)
   endif()
+  _retort_unity(retort_${name} 12)
 endfunction()
 
 # retort_binary(retort-worker SOURCES main.cc DEPS ... [TORCH])
@@ -153,10 +111,9 @@ function(retort_binary name)
   target_link_libraries(${name} PRIVATE ${RETORT_BASE_LIBS})
   _retort_deps(${name} ${A_DEPS})
   if(A_TORCH)
-    _retort_use_torch(${name})
-  elseif(A_GRPC)
-    _retort_use_grpc(${name})
+    target_link_libraries(${name} PRIVATE LibTorch::LibTorch)
   endif()
+  _retort_unity(${name} 12)
 endfunction()
 
 # retort_test(core_math_test SOURCES x_test.cc DEPS core_math [TORCH])
@@ -177,9 +134,11 @@ function(retort_test name)
     RETORT_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   _retort_deps(${name} ${A_DEPS})
   if(A_TORCH)
-    _retort_use_torch(${name})
-  elseif(A_GRPC)
-    _retort_use_grpc(${name})
+    target_link_libraries(${name} PRIVATE LibTorch::LibTorch)
+  endif()
+  _retort_unity(${name} 12)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(${name} PRIVATE -O0)  # tests are small, and many
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
