@@ -37,6 +37,9 @@ if [ ! -f "$dir/build.ninja" ] || [ "$configure_only" = 1 ]; then
 fi
 [ "$configure_only" = 1 ] && exit 0
 
+# ccache need not preprocess every source first to see that it is new.
+export CCACHE_DEPEND=1
+
 # g++ takes up to 2 GB for a source that includes LibTorch.
 jobs=$(nproc)
 memory=$(awk '/MemAvailable/ {print int($2 / 2097152)}' /proc/meminfo)
