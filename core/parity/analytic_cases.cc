@@ -21,17 +21,17 @@ namespace {
 using analytic::AnalyticJump;
 using analytic::AnalyticTable;
 
-constexpr int64_t kSamples = 4096;
+constexpr int64_t kGaussianSamples = 4096;
 constexpr double kStandardErrors = 5;
 constexpr double kShareWithin = 0.99;
 
-std::vector<double> ToVector(const at::Tensor& tensor) {
+std::vector<double> DoublesOf(const at::Tensor& tensor) {
   const at::Tensor flat = tensor.to(at::kDouble).contiguous();
   const double* data = flat.const_data_ptr<double>();
   return std::vector<double>(data, data + flat.numel());
 }
 
-at::Tensor ToTensor(const std::vector<double>& values) {
+at::Tensor DoubleTensor(const std::vector<double>& values) {
   return at::tensor(values, at::kDouble);
 }
 
@@ -40,7 +40,7 @@ struct GaussianCase {
   bool isotropic = false;
 };
 
-absl::StatusOr<GaussianCase> ReadCase(const TensorMap& io) {
+absl::StatusOr<GaussianCase> ReadGaussianCase(const TensorMap& io) {
   GaussianCase out;
   RETORT_ASSIGN_OR_RETURN(out.v, CaseContext::Get(io, "v"));
   RETORT_ASSIGN_OR_RETURN(out.lambda, CaseContext::Get(io, "lambda_knots"));
@@ -59,24 +59,24 @@ absl::StatusOr<GaussianCase> ReadCase(const TensorMap& io) {
 void CheckClosedForms(CaseContext& c, const GaussianCase& g,
                       const Tolerance& tolerance) {
   std::vector<double> l, g_square;
-  for (double lambda : ToVector(g.lambda)) {
+  for (double lambda : DoublesOf(g.lambda)) {
     const auto exact =
         analytic::ExactGaussianStatistics(g.v, std::exp(-lambda));
     l.push_back(exact.l);
     g_square.push_back(exact.g_square);
   }
-  c.Compare("l", ToTensor(l), g.l, tolerance);
+  c.Compare("l", DoubleTensor(l), g.l, tolerance);
   if (!g.isotropic) {
-    c.Compare("g_mean_square", ToTensor(g_square), g.g_square, tolerance);
+    c.Compare("g_mean_square", DoubleTensor(g_square), g.g_square, tolerance);
   }
 }
 
 absl::StatusOr<std::shared_ptr<const AnalyticTable>> ExactTable(
     const GaussianCase& g) {
   const int64_t d = g.v.numel();
-  const std::vector<double> g_square = ToVector(g.g_square / d);
+  const std::vector<double> g_square = DoublesOf(g.g_square / d);
   return AnalyticTable::FromMeanSquares(
-      ToVector(g.lambda), ToVector(g.l), g_square,
+      DoublesOf(g.lambda), DoublesOf(g.l), g_square,
       std::vector<bool>(g_square.size(), !g.isotropic));
 }
 
@@ -89,10 +89,10 @@ absl::Status CheckTable(CaseContext& c, const TensorMap& io,
     ln_s.push_back(table->LnS(std::exp(-lambda)));
   }
   if (io.count("lnL")) {
-    c.Compare("lnL", ToTensor(ln_l), io.at("lnL"), tolerance);
+    c.Compare("lnL", DoubleTensor(ln_l), io.at("lnL"), tolerance);
   }
   if (io.count("lnS") && !g.isotropic) {
-    c.Compare("lnS", ToTensor(ln_s), io.at("lnS"), tolerance);
+    c.Compare("lnS", DoubleTensor(ln_s), io.at("lnS"), tolerance);
   }
   RETORT_ASSIGN_OR_RETURN(const at::Tensor t, CaseContext::Get(io, "pair_t"));
   RETORT_ASSIGN_OR_RETURN(const at::Tensor s, CaseContext::Get(io, "pair_s"));
@@ -143,14 +143,14 @@ absl::Status CheckEstimated(CaseContext& c, const GaussianCase& g) {
   schedule.sigma_min = std::exp(-g.lambda[-1].item<double>());
   analytic::EstimateOptions options;
   options.knots = g.lambda.numel();
-  options.samples = kSamples;
-  options.batch = kSamples;
+  options.samples = kGaussianSamples;
+  options.batch = kGaussianSamples;
   RETORT_ASSIGN_OR_RETURN(
       const auto found,
       analytic::EstimateStatistics(analytic::MakeGaussianSource(g.v), schedule,
                                    options));
-  const std::vector<double> l = ToVector(g.l);
-  const std::vector<double> g_square = ToVector(g.g_square / g.v.numel());
+  const std::vector<double> l = DoublesOf(g.l);
+  const std::vector<double> g_square = DoublesOf(g.g_square / g.v.numel());
   int64_t l_within = 0, s_within = 0, s_known = 0;
   for (int64_t k = 0; k < options.knots; ++k) {
     const auto& knot = found.knots[k];
@@ -180,7 +180,7 @@ absl::Status CheckEstimated(CaseContext& c, const GaussianCase& g) {
 
 absl::Status RunAnalyticGaussian(CaseContext& c) {
   RETORT_ASSIGN_OR_RETURN(const TensorMap io, c.Load("io.safetensors"));
-  RETORT_ASSIGN_OR_RETURN(const GaussianCase g, ReadCase(io));
+  RETORT_ASSIGN_OR_RETURN(const GaussianCase g, ReadGaussianCase(io));
   RETORT_ASSIGN_OR_RETURN(const Tolerance closed,
                           c.ToleranceOf("closed_form_l"));
   RETORT_ASSIGN_OR_RETURN(const Tolerance table, c.ToleranceOf("table"));

@@ -1,0 +1,467 @@
+#include "core/analytic/artefact.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/analytic/analytic_table.h"
+#include "core/analytic/fitted_table.h"
+#include "core/analytic/plot.h"
+#include "core/analytic/tabulated_jump.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+#include "core/io/model_file.h"
+
+namespace retort::analytic {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kArtefactVersion = 1;
+
+// The float64 columns of the statistics, by tensor name.
+struct Column {
+  const char* name;
+  double KnotStatistics::*field;
+};
+constexpr Column kColumns[] = {
+    {"knots.t", &KnotStatistics::t},
+    {"knots.l", &KnotStatistics::l},
+    {"knots.l_se", &KnotStatistics::l_se},
+    {"knots.g_mean_square", &KnotStatistics::g_mean_square},
+    {"knots.g_mean_square_se", &KnotStatistics::g_mean_square_se},
+    {"knots.denoised_mean_square", &KnotStatistics::denoised_mean_square},
+    {"knots.l_from_loss", &KnotStatistics::l_from_loss},
+    {"knots.l_from_loss_se", &KnotStatistics::l_from_loss_se},
+};
+
+at::Tensor ToTensor(const std::vector<double>& values) {
+  return at::tensor(values, at::kDouble);
+}
+
+// What was measured: ReadArtefact reads these back.
+io::TensorMap MeasuredTensors(const PreconditioningArtefact& artefact) {
+  io::TensorMap tensors;
+  const auto& knots = artefact.statistics.knots;
+  for (const Column& column : kColumns) {
+    std::vector<double> values;
+    for (const KnotStatistics& knot : knots) {
+      values.push_back(knot.*column.field);
+    }
+    tensors[column.name] = ToTensor(values);
+  }
+  std::vector<int64_t> samples;
+  for (const KnotStatistics& knot : knots) samples.push_back(knot.samples);
+  tensors["knots.samples"] = at::tensor(samples, at::kLong);
+  if (artefact.moments) {
+    tensors["fit.times"] = ToTensor(artefact.moments->times);
+    tensors["fit.gram"] = artefact.moments->gram.contiguous();
+  }
+  return tensors;
+}
+
+void AddFittedPairs(const FittedTable& table, FitTarget target,
+                    const std::string& prefix, io::TensorMap* tensors) {
+  const int64_t n = table.moments().n();
+  at::Tensor a = at::zeros({n, n}, at::kDouble), b = at::zeros_like(a);
+  auto a_at = a.accessor<double, 2>(), b_at = b.accessor<double, 2>();
+  for (int64_t i = 0; i < n; ++i) {
+    a_at[i][i] = 1;
+    for (int64_t j = i + 1; j < n; ++j) {
+      const JumpCoefficients pair = table.Pair(target, i, j);
+      a_at[i][j] = pair.a;
+      b_at[i][j] = pair.b;
+    }
+  }
+  (*tensors)[prefix + ".a"] = a;
+  (*tensors)[prefix + ".b"] = b;
+}
+
+// What follows from the measurements, for other programs' convenience; not
+// read back, not part of the identity.
+absl::Status AddDerivedTensors(const PreconditioningArtefact& artefact,
+                               io::TensorMap* tensors) {
+  RETORT_ASSIGN_OR_RETURN(const auto table,
+                          AnalyticTable::FromStatistics(artefact.statistics));
+  std::vector<double> ln_l;
+  for (const KnotStatistics& knot : artefact.statistics.knots) {
+    ln_l.push_back(table->LnL(knot.t));
+  }
+  (*tensors)["table.lambda"] = ToTensor(table->lambda());
+  (*tensors)["table.l"] = ToTensor(table->l());
+  (*tensors)["table.ln_l"] = ToTensor(ln_l);
+  (*tensors)["table.ln_s"] = ToTensor(table->ln_s());
+  if (artefact.moments) {
+    RETORT_ASSIGN_OR_RETURN(const auto fitted,
+                            FittedTable::Fit(*artefact.moments));
+    AddFittedPairs(*fitted, FitTarget::kState, "fit.state", tensors);
+    AddFittedPairs(*fitted, FitTarget::kDenoiser, "fit.denoiser", tensors);
+  }
+  return absl::OkStatus();
+}
+
+const char* TraceName(TraceEstimator trace) {
+  return trace == TraceEstimator::kStein ? "stein" : "hutchinson";
+}
+
+// Everything but tensors, cost and batch sizes.
+json IdentityJson(const PreconditioningArtefact& artefact) {
+  json out;
+  out["artefact_version"] = kArtefactVersion;
+  out["schedule"] = json(artefact.schedule);
+  out["dimension"] = artefact.statistics.dimension;
+  out["relative_rounding"] = artefact.statistics.relative_rounding;
+  out["estimator"] = {{"trace", TraceName(artefact.estimate.trace)},
+                      {"knots", artefact.estimate.knots},
+                      {"samples", artefact.estimate.samples},
+                      {"tolerance", artefact.estimate.tolerance},
+                      {"seed", artefact.estimate.seed}};
+  if (artefact.moments) {
+    const TrajectoryOptions fit = artefact.fit.value_or(TrajectoryOptions());
+    out["fit"] = {{"grid", artefact.moments->n()},
+                  {"trajectories", artefact.moments->trajectories},
+                  {"sub_steps", fit.sub_steps},
+                  {"seed", fit.seed}};
+  }
+  return out;
+}
+
+json LineageJson(const PreconditioningArtefact& artefact) {
+  return {{"teacher_hash", artefact.teacher_hash},
+          {"data_hash", artefact.data_hash}};
+}
+
+// Reads fields of an object, remembering the first complaint.
+class JsonReader {
+ public:
+  JsonReader(const json& object, std::string where)
+      : object_(object), where_(std::move(where)) {
+    if (!object_.is_object()) Complain("must be an object");
+  }
+
+  template <typename T>
+  T Number(const char* field) {
+    if (!status_.ok()) return T();
+    const auto found = object_.find(field);
+    if (found == object_.end() || !found->is_number()) {
+      Complain(absl::StrCat("needs a number '", field, "'"));
+      return T();
+    }
+    return found->get<T>();
+  }
+
+  std::string String(const char* field) {
+    if (!status_.ok()) return "";
+    const auto found = object_.find(field);
+    if (found == object_.end() || !found->is_string()) {
+      Complain(absl::StrCat("needs a text '", field, "'"));
+      return "";
+    }
+    return found->get<std::string>();
+  }
+
+  json Object(const char* field) {
+    if (!status_.ok()) return json::object();
+    const auto found = object_.find(field);
+    if (found == object_.end() || !found->is_object()) {
+      Complain(absl::StrCat("needs an object '", field, "'"));
+      return json::object();
+    }
+    return *found;
+  }
+
+  absl::Status status() const { return status_; }
+
+ private:
+  void Complain(const std::string& what) {
+    if (status_.ok()) {
+      status_ = absl::InvalidArgumentError(
+          absl::StrCat(where_, " ", what,
+                       "; the artefact is damaged or of another version: "
+                       "estimate it again"));
+    }
+  }
+
+  const json& object_;
+  const std::string where_;
+  absl::Status status_;
+};
+
+absl::Status ReadManifest(const io::ModelManifest& manifest,
+                          PreconditioningArtefact* out, std::string* id) {
+  const json& root = manifest.preconditioning;
+  JsonReader reader(root, "manifest field 'preconditioning'");
+  const int version = reader.Number<int>("artefact_version");
+  *id = reader.String("id");
+  const json schedule_json = reader.Object("schedule");
+  const json estimator_json = reader.Object("estimator");
+  const json cost_json = reader.Object("cost");
+  out->statistics.dimension = reader.Number<int64_t>("dimension");
+  out->statistics.relative_rounding =
+      reader.Number<double>("relative_rounding");
+  RETORT_RETURN_IF_ERROR(reader.status());
+  if (version != kArtefactVersion) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("artefact version ", version, " is not ", kArtefactVersion,
+                     ", the one this program reads"));
+  }
+
+  JsonReader schedule(schedule_json, "'schedule'");
+  out->schedule.sigma_min = schedule.Number<double>("sigma_min");
+  out->schedule.sigma_max = schedule.Number<double>("sigma_max");
+  out->schedule.rho = schedule.Number<double>("rho");
+  out->schedule.sigma_data = schedule.Number<double>("sigma_data");
+  RETORT_RETURN_IF_ERROR(schedule.status());
+
+  JsonReader estimator(estimator_json, "'estimator'");
+  out->estimate.knots = estimator.Number<int64_t>("knots");
+  out->estimate.samples = estimator.Number<int64_t>("samples");
+  out->estimate.tolerance = estimator.Number<double>("tolerance");
+  out->estimate.seed = estimator.Number<uint64_t>("seed");
+  const std::string trace = estimator.String("trace");
+  out->estimate.trace = trace == "hutchinson" ? TraceEstimator::kHutchinson
+                                              : TraceEstimator::kStein;
+  RETORT_RETURN_IF_ERROR(estimator.status());
+
+  if (root.contains("fit")) {
+    JsonReader fit(root["fit"], "'fit'");
+    out->fit.emplace();
+    out->fit->grid = fit.Number<int64_t>("grid");
+    out->fit->trajectories = fit.Number<int64_t>("trajectories");
+    out->fit->sub_steps = fit.Number<int64_t>("sub_steps");
+    out->fit->seed = fit.Number<uint64_t>("seed");
+    RETORT_RETURN_IF_ERROR(fit.status());
+    out->moments.emplace();
+    out->moments->trajectories = out->fit->trajectories;
+  }
+
+  JsonReader cost(cost_json, "'cost'");
+  out->seconds = cost.Number<double>("seconds");
+  out->statistics.network_calls = cost.Number<int64_t>("statistics_calls");
+  const int64_t fit_calls = cost.Number<int64_t>("trajectory_calls");
+  if (out->moments) out->moments->network_calls = fit_calls;
+  RETORT_RETURN_IF_ERROR(cost.status());
+
+  JsonReader lineage(manifest.lineage, "manifest field 'lineage'");
+  out->teacher_hash = lineage.String("teacher_hash");
+  out->data_hash = lineage.String("data_hash");
+  return lineage.status();
+}
+
+absl::StatusOr<at::Tensor> Find(const io::TensorMap& tensors,
+                                const std::string& name, at::ScalarType dtype,
+                                int64_t dimensions) {
+  const auto found = tensors.find(name);
+  if (found == tensors.end() || found->second.scalar_type() != dtype ||
+      found->second.dim() != dimensions) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the artefact needs a tensor '", name, "' of type ",
+        c10::toString(dtype), " with ", dimensions, " dimension(s)"));
+  }
+  return found->second.contiguous();
+}
+
+std::vector<double> ToVector(const at::Tensor& tensor) {
+  const double* data = tensor.const_data_ptr<double>();
+  return std::vector<double>(data, data + tensor.numel());
+}
+
+absl::Status ReadMeasured(const io::TensorMap& tensors,
+                          PreconditioningArtefact* out) {
+  RETORT_ASSIGN_OR_RETURN(const at::Tensor samples,
+                          Find(tensors, "knots.samples", at::kLong, 1));
+  auto& knots = out->statistics.knots;
+  knots.resize(samples.numel());
+  for (size_t k = 0; k < knots.size(); ++k) {
+    knots[k].samples = samples.const_data_ptr<int64_t>()[k];
+  }
+  for (const Column& column : kColumns) {
+    RETORT_ASSIGN_OR_RETURN(const at::Tensor values,
+                            Find(tensors, column.name, at::kDouble, 1));
+    if (values.numel() != samples.numel()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor '", column.name, "' has ", values.numel(),
+                       " entries where 'knots.samples' has ", samples.numel()));
+    }
+    for (size_t k = 0; k < knots.size(); ++k) {
+      knots[k].*column.field = values.const_data_ptr<double>()[k];
+    }
+  }
+  if (out->moments) {
+    RETORT_ASSIGN_OR_RETURN(const at::Tensor times,
+                            Find(tensors, "fit.times", at::kDouble, 1));
+    RETORT_ASSIGN_OR_RETURN(out->moments->gram,
+                            Find(tensors, "fit.gram", at::kDouble, 2));
+    out->moments->times = ToVector(times);
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const math::JumpPrecond> ClosedFormJump(
+    absl::string_view name, const math::NoiseSchedule& schedule) {
+  if (name == "cm") {
+    return std::make_shared<math::CmJump>(schedule.sigma_min,
+                                          schedule.sigma_data);
+  }
+  if (name == "bcm") {
+    return std::make_shared<math::BcmJump>(schedule.sigma_data);
+  }
+  return std::make_shared<math::CtmJump>();
+}
+
+absl::Status CheckCovers(const math::NoiseSchedule& schedule, double t_min,
+                         double t_max) {
+  constexpr double kSlack = 1e-6;
+  if (schedule.sigma_min >= t_min * (1 - kSlack) &&
+      schedule.sigma_max <= t_max * (1 + kSlack)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the schedule runs from ", schedule.sigma_max, " to ", schedule.sigma_min,
+      " but the preconditioning artefact covers ", t_max, " to ", t_min,
+      "; estimate one for this schedule (estimate_preconditioning)"));
+}
+
+absl::Status CheckName(absl::string_view name) {
+  const auto& names = JumpNames();
+  if (std::find(names.begin(), names.end(), name) != names.end()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("unknown preconditioning '",
+                                                 name, "'; known are ",
+                                                 absl::StrJoin(names, ", ")));
+}
+
+}  // namespace
+
+int64_t PreconditioningArtefact::network_calls() const {
+  return statistics.network_calls + (moments ? moments->network_calls : 0);
+}
+
+std::string PreconditioningArtefact::ContentId() const {
+  base::Sha256 hash;
+  hash.Update(IdentityJson(*this).dump());
+  hash.Update(LineageJson(*this).dump());
+  for (const auto& [name, tensor] : MeasuredTensors(*this)) {
+    hash.Update(absl::StrCat("\n", name, " ", tensor.numel(), "\n"));
+    hash.Update(absl::string_view(
+        static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
+  }
+  return hash.HexDigest();
+}
+
+absl::StatusOr<std::string> WriteArtefact(
+    const PreconditioningArtefact& artefact, const std::string& dir) {
+  io::TensorMap tensors = MeasuredTensors(artefact);
+  RETORT_RETURN_IF_ERROR(AddDerivedTensors(artefact, &tensors));
+  RETORT_ASSIGN_OR_RETURN(const std::string svg, PreconditioningSvg(artefact));
+  const std::string id = artefact.ContentId();
+  io::ModelManifest manifest;
+  manifest.kind = "preconditioning";
+  manifest.preconditioning = IdentityJson(artefact);
+  manifest.preconditioning["id"] = id;
+  manifest.preconditioning["cost"] = {
+      {"network_calls", artefact.network_calls()},
+      {"statistics_calls", artefact.statistics.network_calls},
+      {"trajectory_calls",
+       artefact.moments ? artefact.moments->network_calls : 0},
+      {"seconds", artefact.seconds}};
+  manifest.lineage = LineageJson(artefact);
+  RETORT_RETURN_IF_ERROR(
+      io::WriteModelDir(dir, manifest, tensors, {{"preconditioning.svg", svg}})
+          .status());
+  return id;
+}
+
+absl::StatusOr<PreconditioningArtefact> ReadArtefact(const std::string& dir) {
+  RETORT_ASSIGN_OR_RETURN(const io::ModelDirContents contents,
+                          io::ReadModelDir(dir));
+  if (contents.manifest.kind != "preconditioning") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        dir, " holds a model of kind '", contents.manifest.kind,
+        "'; name the result of an estimate_preconditioning job instead"));
+  }
+  PreconditioningArtefact artefact;
+  std::string id;
+  absl::Status status = ReadManifest(contents.manifest, &artefact, &id);
+  if (status.ok()) status = ReadMeasured(contents.tensors, &artefact);
+  if (!status.ok()) {
+    return absl::Status(status.code(),
+                        absl::StrCat(dir, ": ", status.message()));
+  }
+  const std::string actual = artefact.ContentId();
+  if (actual != id) {
+    return absl::DataLossError(absl::StrCat(
+        dir, ": the content's id is ", actual, " but the manifest says ", id,
+        "; the artefact was changed: estimate it again"));
+  }
+  return artefact;
+}
+
+const std::vector<std::string>& JumpNames() {
+  static const auto* const kNames =
+      new std::vector<std::string>{"cm",
+                                   "bcm",
+                                   "ctm",
+                                   "analytic",
+                                   "analytic-forward",
+                                   "fitted-state",
+                                   "fitted-denoiser"};
+  return *kNames;
+}
+
+bool JumpNeedsArtefact(absl::string_view name) {
+  return name != "cm" && name != "bcm" && name != "ctm";
+}
+
+absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJump(
+    absl::string_view name, const math::NoiseSchedule& schedule,
+    const std::string& artefact_dir) {
+  RETORT_RETURN_IF_ERROR(CheckName(name));
+  if (!JumpNeedsArtefact(name)) return ClosedFormJump(name, schedule);
+  if (artefact_dir.empty()) return MakeJumpFrom(name, schedule, nullptr);
+  RETORT_ASSIGN_OR_RETURN(const PreconditioningArtefact artefact,
+                          ReadArtefact(artefact_dir));
+  return MakeJumpFrom(name, schedule, &artefact);
+}
+
+absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJumpFrom(
+    absl::string_view name, const math::NoiseSchedule& schedule,
+    const PreconditioningArtefact* artefact) {
+  RETORT_RETURN_IF_ERROR(CheckName(name));
+  if (!JumpNeedsArtefact(name)) return ClosedFormJump(name, schedule);
+  if (artefact == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "preconditioning '", name,
+        "' needs an artefact; run an estimate_preconditioning job on the "
+        "teacher and name its result"));
+  }
+  if (name == "analytic" || name == "analytic-forward") {
+    RETORT_ASSIGN_OR_RETURN(
+        const auto table, AnalyticTable::FromStatistics(artefact->statistics));
+    RETORT_RETURN_IF_ERROR(
+        CheckCovers(schedule, table->t_min(), table->t_max()));
+    return std::make_shared<AnalyticJump>(table, name == "analytic-forward");
+  }
+  if (!artefact->moments) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "preconditioning '", name,
+        "' needs an artefact with trajectories; estimate one with the fit "
+        "switched on"));
+  }
+  RETORT_ASSIGN_OR_RETURN(const auto table,
+                          FittedTable::Fit(*artefact->moments));
+  RETORT_RETURN_IF_ERROR(CheckCovers(schedule, table->t_min(), table->t_max()));
+  return std::make_shared<FittedJump>(
+      table, name == "fitted-state" ? FitTarget::kState : FitTarget::kDenoiser);
+}
+
+}  // namespace retort::analytic

@@ -1,0 +1,71 @@
+#include "core/analytic/knot_statistics.h"
+
+#include <cmath>
+
+#include "core/base/check.h"
+
+namespace retort::analytic {
+
+double KnotStatistics::lambda() const { return -std::log(t); }
+
+bool KnotStatistics::Resolved(double relative_rounding) const {
+  const double rounding =
+      4 * relative_rounding * relative_rounding * denoised_mean_square;
+  return g_mean_square > rounding && g_mean_square > 2 * g_mean_square_se;
+}
+
+double KnotStatistics::LnS() const { return -0.5 * std::log(g_mean_square); }
+
+double KnotStatistics::LnSStandardError() const {
+  return 0.5 * g_mean_square_se / g_mean_square;
+}
+
+KnotStatistics KnotAccumulator::Summarize(int64_t count) const {
+  RETORT_CHECK(count >= 2 && count <= size());
+  const double n = static_cast<double>(count);
+  KnotStatistics out;
+  out.t = t_;
+  out.samples = count;
+
+  double hh = 0, hx = 0, xx = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    out.l += samples_[i].l / n;
+    out.l_from_loss += samples_[i].loss_l / n;
+    hh += samples_[i].hh / n;
+    hx += samples_[i].hx / n;
+    xx += samples_[i].xx / n;
+  }
+  const double r = out.l - c_;  // g = h - r x
+  const double g_square = hh - 2 * r * hx + r * r * xx;
+  const double gx = hx - r * xx;
+  out.denoised_mean_square = hh + 2 * c_ * hx + c_ * c_ * xx;
+
+  // Delta method. With m_i = |g_i|^2 at the estimated l, the estimate
+  // M = mean m_i moves with sample i by psi_i = m_i - M - 2 <g,x> (l_i - l):
+  // its own square, and its part in the error of l, dM/dl = -2 <g,x>.
+  double var_l = 0, var_loss = 0, var_psi = 0, cov_l_gx = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const Sample& s = samples_[i];
+    const double dl = s.l - out.l;
+    const double dloss = s.loss_l - out.l_from_loss;
+    const double psi =
+        s.hh - 2 * r * s.hx + r * r * s.xx - g_square - 2 * gx * dl;
+    var_l += dl * dl / (n - 1);
+    var_loss += dloss * dloss / (n - 1);
+    var_psi += psi * psi / (n - 1);
+    cov_l_gx += dl * (s.hx - r * s.xx - gx) / (n - 1);
+  }
+  out.l_se = std::sqrt(var_l / n);
+  out.l_from_loss_se = std::sqrt(var_loss / n);
+
+  // Second order: an error delta of l adds delta^2 |x|^2 - 2 delta <g,x>.
+  // Its mean is removed; its spread, 2 (Var(l) |x|^2)^2 for a normal delta,
+  // joins the variance. At large t, where l x is far larger than g, this is
+  // most of the error.
+  const double excess = var_l / n * xx;
+  out.g_mean_square = g_square - excess + 2 * cov_l_gx / n;
+  out.g_mean_square_se = std::sqrt(var_psi / n + 2 * excess * excess);
+  return out;
+}
+
+}  // namespace retort::analytic

@@ -1,0 +1,61 @@
+#ifndef RETORT_CORE_ANALYTIC_TRAJECTORY_MOMENTS_H_
+#define RETORT_CORE_ANALYTIC_TRAJECTORY_MOMENTS_H_
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/analytic/estimator.h"
+#include "core/analytic/teacher_source.h"
+#include "core/math/noise_schedule.h"
+
+namespace retort::analytic {
+
+struct TrajectoryOptions {
+  int64_t grid = 18;           // times t_0 > ... > t_{N-1} of the schedule
+  int64_t trajectories = 512;  // at least 1
+  int64_t batch = 64;          // no effect on results
+  int64_t sub_steps = 2;       // Heun steps between neighbouring grid times
+  uint64_t seed = 0;
+
+  absl::Status Validate() const;
+};
+
+// Second moments of the teacher's trajectories at the grid times: all that
+// least-squares fits of jumps, and their gaps, need to know. With x_i the
+// state at t_i and e_i = (x_i - D(x_i, t_i)) / t_i the noise that the teacher
+// sees in it, `gram` holds the mean inner products per dimension of
+// (x_0 ... x_{N-1}, e_0 ... e_{N-1}). Noise, not D, because at small t D and
+// x are nearly the same vector and their inner products would lose in
+// cancellation just what the fit is about.
+struct TrajectoryMoments {
+  std::vector<double> times;
+  at::Tensor gram;  // float64 [2N, 2N], symmetric, on the CPU
+  int64_t trajectories = 0;
+  int64_t network_calls = 0;
+
+  int64_t n() const { return static_cast<int64_t>(times.size()); }
+
+  // Root mean square over dimensions of f - x_j for f = a x_i + b D(x_i, t_i):
+  // the state gap of math.md section 4 with the teacher as the student. The
+  // denoiser gap is this over |b|.
+  double StateGap(int64_t i, int64_t j, double a, double b) const;
+};
+
+// Runs the teacher's probability-flow ODE by Heun's method from x_0 = data +
+// t_0 noise, the true marginal at t_0, in float64. Trajectory k is a pure
+// function of (seed, k). A conditional teacher gets its data's labels.
+//
+// Errors: as EstimateStatistics.
+absl::StatusOr<TrajectoryMoments> CollectTrajectoryMoments(
+    const TeacherSource& source, const math::NoiseSchedule& schedule,
+    const TrajectoryOptions& options,
+    const ProgressCallback& progress = nullptr,
+    const StopCallback& stop = nullptr);
+
+}  // namespace retort::analytic
+
+#endif  // RETORT_CORE_ANALYTIC_TRAJECTORY_MOMENTS_H_
