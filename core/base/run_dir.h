@@ -74,6 +74,8 @@ class DataDir {
   std::string socket_path() const { return root_ + "/worker.sock"; }
   // Held locked by the one server that uses this directory.
   std::string lock_path() const { return root_ + "/retortd.lock"; }
+  // Where the running server says its pid and addresses.
+  std::string addresses_path() const { return root_ + "/retortd.json"; }
   std::string jobs_dir() const { return root_ + "/jobs"; }
   std::string job_dir(absl::string_view id) const {
     return jobs_dir() + "/" + PathComponent(id);

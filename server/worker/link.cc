@@ -29,8 +29,8 @@ std::shared_ptr<grpc::Channel> Dial(const LinkOptions& options) {
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, redial_ms);
   args.SetMaxReceiveMessageSize(kMaxMessageBytes);
   args.SetMaxSendMessageSize(kMaxMessageBytes);
-  return grpc::CreateCustomChannel(
-      options.server, grpc::InsecureChannelCredentials(), args);
+  return grpc::CreateCustomChannel(options.server,
+                                   grpc::InsecureChannelCredentials(), args);
 }
 
 // Codes with which a server refuses this worker for good, whatever it may be
@@ -125,8 +125,10 @@ bool Link::End(const internal::v1::TaskEnded& ended, absl::Duration timeout) {
   AttachRequest message;
   *message.mutable_ended() = ended;
   absl::MutexLock lock(&mutex_);
-  ended_ = std::move(message);
-  if (attached_) waiting_.push_back(*ended_);
+  if (!ended_) {
+    ended_ = std::move(message);
+    if (attached_) waiting_.push_back(*ended_);
+  }
   auto done = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return acknowledged_ || over_;
   };
@@ -273,8 +275,7 @@ void Link::Dispatch(const AttachResponse& response) {
       break;
     }
     case AttachResponse::kControl:
-      if (response.control().action() ==
-          internal::v1::Control::ACTION_FENCED) {
+      if (response.control().action() == internal::v1::Control::ACTION_FENCED) {
         {
           absl::MutexLock lock(&mutex_);
           over_ = true;

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "retort/internal/v1/worker.grpc.pb.h"
+#include "server/worker/outbox.h"
 
 namespace retort::worker {
 
@@ -79,32 +80,38 @@ struct LinkOptions {
 // the newest checkpoints, a replica's readiness and a task's end. Messages
 // are copied in and sent from the link's own threads; no method but End() and
 // Flush() waits. Thread-safe. `handler` outlives the link.
-class Link {
+class Link : public Outbox {
  public:
   Link(const LinkOptions& options, LinkHandler* handler);
   // Stops the threads; what still waits is dropped.
-  ~Link();
+  ~Link() override;
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
   void Start();
 
-  // The step that heartbeats carry.
-  void SetStep(int64_t step) { step_ = step; }
-
-  void SendProgress(const internal::v1::Progress& progress);
-  void SendCheckpoint(const internal::v1::CheckpointWritten& checkpoint);
-  void SendWarning(const std::string& message);
-  void SendReady(const internal::v1::ReplicaReady& ready);
-  // Dropped when the stream breaks before it is on its way.
-  void SendAnswer(internal::v1::SampleAnswer answer);
+  void SetStep(int64_t step) override { step_ = step; }
+  void SendProgress(const internal::v1::Progress& progress) override;
+  void SendCheckpoint(
+      const internal::v1::CheckpointWritten& checkpoint) override;
+  void SendWarning(const std::string& message) override;
+  void SendReady(const internal::v1::ReplicaReady& ready) override;
+  void SendAnswer(internal::v1::SampleAnswer answer) override;
 
   // Says how the task ended, again and again until the server acknowledges.
-  // False if that does not happen within `timeout` or before the lease ends.
+  // False if that does not happen within `timeout` or before the lease ends;
+  // calling it again waits on.
   bool End(const internal::v1::TaskEnded& ended, absl::Duration timeout);
 
   // Waits until nothing is waiting to be sent; false after `timeout`.
   bool Flush(absl::Duration timeout);
+
+  // The server does not want this process any more, or has been away for the
+  // whole lease.
+  bool over() const {
+    absl::MutexLock lock(&mutex_);
+    return over_;
+  }
 
  private:
   using Stream = grpc::ClientReaderWriter<internal::v1::AttachRequest,

@@ -1,0 +1,67 @@
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/commands/commands.h"
+#include "client/output.h"
+#include "client/progress_display.h"
+#include "client/spec_file.h"
+#include "core/base/status_macros.h"
+#include "retort/v1/job_service.grpc.pb.h"
+
+namespace retort::client {
+namespace {
+
+void JobLine(const char* name, const std::string& value) {
+  if (!value.empty()) absl::PrintF("%-10s %s\n", name, value);
+}
+
+void PrintJob(const v1::Job& job) {
+  const auto* state =
+      v1::Job::State_descriptor()->FindValueByNumber(job.state());
+  JobLine("job", job.name());
+  JobLine("name", job.display_name());
+  JobLine("state", absl::StrCat(state == nullptr ? "?" : ShortEnumName(*state),
+                                job.state_reason().empty()
+                                    ? ""
+                                    : absl::StrCat(": ", job.state_reason())));
+  JobLine("progress", ProgressText(job.progress()));
+  JobLine("created", LocalTime(job.create_time()));
+  JobLine("started", LocalTime(job.start_time()));
+  JobLine("ended", LocalTime(job.end_time()));
+  if (job.attempts() > 1) JobLine("attempts", absl::StrCat(job.attempts()));
+  for (const std::string& model : job.models()) JobLine("model", model);
+  for (const v1::EvaluationResult& r : job.results()) {
+    JobLine("result",
+            absl::StrFormat("%s %.3f at %d steps (%d network calls, %d images, "
+                            "%.3g s an image)",
+                            r.metric(), r.value(), r.steps(), r.network_calls(),
+                            r.samples(), r.seconds_per_image()));
+  }
+  JobLine("spec", ToJson(job.spec()));
+}
+
+absl::Status GetJob(Context* context, const std::string& name) {
+  v1::GetJobRequest request;
+  request.set_name(context->Job(name));
+  auto stub = context->NewStub<v1::JobService>();
+  v1::Job job;
+  RETORT_RETURN_IF_ERROR(
+      context->Call(*stub, &v1::JobService::Stub::GetJob, request, &job));
+  context->options.json ? PrintJson(job) : PrintJob(job);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddJobsGet(CLI::App* parent, Context* context) {
+  auto name = std::make_shared<std::string>();
+  CLI::App* command =
+      AddCommand(parent, context, "get", "Show a job: state, spec and results",
+                 [=] { return GetJob(context, *name); });
+  command->add_option("JOB", *name, "Id or full name")->required();
+  command->footer(
+      "Example:\n  retort jobs get my-teacher --json | jq -r .state");
+}
+
+}  // namespace retort::client

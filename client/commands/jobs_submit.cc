@@ -1,0 +1,100 @@
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/output.h"
+#include "client/spec_file.h"
+#include "core/base/status_macros.h"
+#include "retort/v1/job_service.grpc.pb.h"
+
+namespace retort::client {
+namespace {
+
+struct SubmitOptions {
+  std::string file;
+  std::vector<std::string> settings;
+  std::string id;
+  std::string request_id;
+  std::string display_name;
+  int priority = 0;
+  bool watch = false;
+  bool validate_only = false;
+};
+
+absl::Status SubmitJob(Context* context, const SubmitOptions& options) {
+  v1::CreateJobRequest request;
+  RETORT_ASSIGN_OR_RETURN(
+      *request.mutable_job(),
+      ReadJobFile(options.file, options.settings, context->options.project));
+  if (!options.display_name.empty()) {
+    request.mutable_job()->set_display_name(options.display_name);
+  }
+  if (options.priority != 0) {
+    request.mutable_job()->set_priority(options.priority);
+  }
+  request.set_parent(context->Parent());
+  request.set_job_id(options.id);
+  request.set_request_id(options.request_id.empty() ? NewRequestId()
+                                                    : options.request_id);
+  request.set_validate_only(options.validate_only);
+  auto stub = context->NewStub<v1::JobService>();
+  v1::Job job;
+  RETORT_RETURN_IF_ERROR(
+      context->Call(*stub, &v1::JobService::Stub::CreateJob, request, &job));
+  if (context->options.json && !options.watch) {
+    PrintJson(job);
+    return absl::OkStatus();
+  }
+  if (options.validate_only) {
+    puts("the spec is valid; with its defaults filled in it is");
+    puts(ToJson(job.spec()).c_str());
+    return absl::OkStatus();
+  }
+  if (options.watch) return WatchJob(context, job.name());
+  puts(absl::StrCat("submitted ", ShortName(job.name()),
+                    "; follow it with: retort jobs watch ",
+                    ShortName(job.name()))
+           .c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddJobsSubmit(CLI::App* parent, Context* context) {
+  auto options = std::make_shared<SubmitOptions>();
+  CLI::App* command =
+      AddCommand(parent, context, "submit", "Put a job in the queue",
+                 [=] { return SubmitJob(context, *options); });
+  command
+      ->add_option("-f,--file", options->file,
+                   "YAML or JSON file with spec, display_name, priority and "
+                   "labels; - is standard input")
+      ->required();
+  command
+      ->add_option(
+          "--set", options->settings,
+          "Override a field: spec.distill.training.seed=7 (repeatable)")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--id", options->id, "Id of the job, [a-z0-9-]{1,63}");
+  command->add_option("--request-id", options->request_id,
+                      "Repeating a request with the same id makes no second "
+                      "job");
+  command->add_option("--display-name", options->display_name,
+                      "Name for people");
+  command->add_option("--priority", options->priority, "Higher runs first");
+  command->add_flag("--watch", options->watch, "Follow the job to its end");
+  command->add_flag("--validate-only", options->validate_only,
+                    "Check the spec and print it with all defaults");
+  command->footer(
+      "Examples:\n"
+      "  retort jobs submit -f teacher.yaml --id my-teacher --watch\n"
+      "  retort jobs submit -f distill.yaml --set "
+      "spec.distill.teacher=my-teacher "
+      "\\\n      --set spec.distill.preconditioning=fitted-state\n"
+      "  retort jobs submit -f distill.yaml --validate-only --json\n"
+      "Enum values may be short: ctm, fitted-state, pseudo-huber. Models may "
+      "be\nnamed by their id.");
+}
+
+}  // namespace retort::client

@@ -1,0 +1,135 @@
+#include <google/protobuf/util/json_util.h>
+
+#include <fstream>
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/output.h"
+#include "client/spec_file.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
+#include "retort/v1/model_service.grpc.pb.h"
+
+namespace retort::client {
+namespace {
+
+constexpr size_t kChunkBytes = 1 << 20;
+
+struct ImportOptions {
+  std::string file;
+  std::string manifest;
+  std::string network;
+  std::string kind;
+  std::string id;
+  std::string display_name;
+};
+
+absl::Status ReadJsonFile(const std::string& path,
+                          google::protobuf::Struct* out) {
+  const absl::StatusOr<std::string> text = base::ReadFile(path, 64 << 20);
+  if (!text.ok()) return UsageError(text.status().message());
+  const auto status = google::protobuf::util::JsonStringToMessage(*text, out);
+  if (status.ok()) return absl::OkStatus();
+  return SpecError(absl::StrCat(
+      path, ": is not a JSON object: ", std::string(status.message())));
+}
+
+absl::StatusOr<v1::ImportModelHeader> MakeImportHeader(
+    const Context& context, const ImportOptions& options) {
+  v1::ImportModelHeader header;
+  header.set_parent(context.Parent());
+  header.set_model_id(options.id);
+  header.set_display_name(options.display_name);
+  header.set_request_id(NewRequestId());
+  header.set_format(v1::ImportModelHeader::FORMAT_SAFETENSORS);
+  if (absl::EndsWith(options.file, ".pkl")) {
+    header.set_format(v1::ImportModelHeader::FORMAT_EDM_PICKLE);
+  } else if (absl::EndsWith(options.file, ".pt") ||
+             absl::EndsWith(options.file, ".pth")) {
+    header.set_format(v1::ImportModelHeader::FORMAT_PYTORCH_ZIP);
+  }
+  if (!options.kind.empty()) {
+    RETORT_ASSIGN_OR_RETURN(
+        const int kind,
+        ParseEnumName(options.kind, *v1::Model::Kind_descriptor()));
+    header.set_kind(static_cast<v1::Model::Kind>(kind));
+  }
+  if (!options.manifest.empty()) {
+    RETORT_RETURN_IF_ERROR(
+        ReadJsonFile(options.manifest, header.mutable_manifest()));
+  } else if (options.network.empty() || options.kind.empty()) {
+    return UsageError(
+        "what the weights are of must be said: --manifest manifest.json, or "
+        "--kind and --network network.json");
+  }
+  if (!options.network.empty()) {
+    RETORT_RETURN_IF_ERROR(
+        ReadJsonFile(options.network, header.mutable_network()));
+  }
+  const absl::StatusOr<int64_t> size = base::FileSize(options.file);
+  if (!size.ok()) return UsageError(size.status().message());
+  header.set_size_bytes(*size);
+  return header;
+}
+
+absl::Status ImportModel(Context* context, const ImportOptions& options) {
+  v1::ImportModelRequest request;
+  RETORT_ASSIGN_OR_RETURN(*request.mutable_header(),
+                          MakeImportHeader(*context, options));
+  std::ifstream file(options.file, std::ios::binary);
+  if (!file) return UsageError(absl::StrCat("cannot read ", options.file));
+  auto stub = context->NewStub<v1::ModelService>();
+  auto call = context->NewCall(Context::CallKind::kLong);
+  v1::Model model;
+  auto stream = stub->ImportModel(call.get(), &model);
+  bool open = stream->Write(request);
+  std::string chunk(kChunkBytes, '\0');
+  while (open && file) {
+    file.read(chunk.data(), chunk.size());
+    if (file.gcount() == 0) break;
+    request.set_chunk(chunk.data(), file.gcount());
+    open = stream->Write(request);  // false: the server has answered already
+  }
+  stream->WritesDone();
+  RETORT_RETURN_IF_ERROR(context->Check(stream->Finish()));
+  if (context->options.json) {
+    PrintJson(model);
+  } else {
+    puts(absl::StrCat("imported ", ShortName(model.name()), ": ",
+                      model.parameters(), " parameters, weights ",
+                      model.weights_sha256().substr(0, 12))
+             .c_str());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddModelsImport(CLI::App* parent, Context* context) {
+  auto options = std::make_shared<ImportOptions>();
+  CLI::App* command =
+      AddCommand(parent, context, "import", "Bring a weights file in",
+                 [=] { return ImportModel(context, *options); });
+  command->add_option("FILE", options->file, "weights.safetensors")->required();
+  command->add_option("--manifest", options->manifest,
+                      "manifest.json as written by Retort");
+  command->add_option("--network", options->network,
+                      "JSON file with the network's fields, instead of a "
+                      "manifest");
+  command->add_option("--kind", options->kind,
+                      "teacher, cm, ctm, preconditioning or "
+                      "feature-extractor");
+  command->add_option("--id", options->id, "Id of the model, [a-z0-9-]{1,63}");
+  command->add_option("--display-name", options->display_name,
+                      "Name for people");
+  command->footer(
+      "Examples:\n"
+      "  retort models import weights.safetensors --manifest manifest.json "
+      "--id my-teacher\n"
+      "  retort models import edm.safetensors --kind teacher --network "
+      "network.json");
+}
+
+}  // namespace retort::client

@@ -1,0 +1,109 @@
+// retort: the command line of the service.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "client/commands/commands.h"
+#include "client/context.h"
+
+namespace retort::client {
+namespace {
+
+constexpr char kFooter[] =
+    "Examples:\n"
+    "  retort jobs submit -f distill.yaml --set spec.distill.training.seed=7 "
+    "--watch\n"
+    "  retort jobs watch my-job\n"
+    "  retort deployments create clothes --model my-student --wait\n"
+    "  retort sample clothes -n 64 --steps 2 --grid out.png\n"
+    "Exit codes: 0 done; 1 the job failed or was cancelled; 2 usage, or a "
+    "local file;\n3 not found; 4 invalid argument or spec; 5 the server does "
+    "not answer (in time);\n6 another error of the server.";
+
+void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
+  app->add_option("--server", options->server, "Address of retortd")
+      ->envname("RETORT_SERVER")
+      ->capture_default_str();
+  app->add_option("--project", options->project, "Project")
+      ->envname("RETORT_PROJECT")
+      ->capture_default_str();
+  app->add_flag("--json", options->json, "Print results as JSON");
+  app->add_option("--timeout", options->timeout,
+                  "Seconds a call may take; 0: no limit (default: 60 for "
+                  "short calls, none for watching, transfers and sampling)");
+}
+
+CLI::App* AddGroup(CLI::App* app, const char* name, const char* description) {
+  CLI::App* group = app->add_subcommand(name, description);
+  group->require_subcommand(1);
+  return group;
+}
+
+void AddCommands(CLI::App* app, Context* context) {
+  CLI::App* jobs = AddGroup(app, "jobs", "Train, estimate, distill, evaluate");
+  AddJobsSubmit(jobs, context);
+  AddJobsList(jobs, context);
+  AddJobsGet(jobs, context);
+  AddJobsWatch(jobs, context);
+  AddJobsLogs(jobs, context);
+  AddJobsMetrics(jobs, context);
+  AddJobsCheckpoints(jobs, context);
+  AddJobsCancel(jobs, context);
+  AddJobsDelete(jobs, context);
+  CLI::App* models = AddGroup(app, "models", "Weights and what they are of");
+  AddModelsList(models, context);
+  AddModelsGet(models, context);
+  AddModelsImport(models, context);
+  AddModelsExport(models, context);
+  AddModelsDelete(models, context);
+  CLI::App* deployments =
+      AddGroup(app, "deployments", "Models kept ready to sample from");
+  AddDeploymentsCreate(deployments, context);
+  AddDeploymentsList(deployments, context);
+  AddDeploymentsGet(deployments, context);
+  AddDeploymentsDelete(deployments, context);
+  AddSample(app, context);
+  AddCluster(app, context);
+  AddCompletion(app, context);
+}
+
+void PrintError(const Context& context) {
+  const std::string message(context.status.message());
+  if (!context.options.json) {
+    fprintf(stderr, "retort: error: %s\n", message.c_str());
+    return;
+  }
+  nlohmann::json error = {
+      {"code", absl::StatusCodeToString(context.status.code())},
+      {"reason", ReasonOf(context.status)},
+      {"message", message}};
+  fprintf(stderr, "%s\n", nlohmann::json{{"error", error}}.dump().c_str());
+}
+
+int Main(int argc, char** argv) {
+  Context context;
+  CLI::App app{
+      "Retort: distills diffusion models into few-step ones and "
+      "serves samples from them."};
+  app.name("retort");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.fallthrough();
+  AddGlobalOptions(&app, &context.options);
+  AddCommands(&app, &context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? kExitOk : kExitUsage;
+  }
+  if (context.status.ok()) return context.exit_code;
+  PrintError(context);
+  return ExitCodeOf(context.status);
+}
+
+}  // namespace
+}  // namespace retort::client
+
+int main(int argc, char** argv) { return retort::client::Main(argc, argv); }

@@ -1,0 +1,52 @@
+#include "server/worker/estimate_task.h"
+
+#include "core/analytic/precondition.h"
+#include "core/base/log.h"
+#include "core/base/run_dir.h"
+#include "core/base/status_macros.h"
+#include "server/worker/loaded_model.h"
+#include "server/worker/progress_report.h"
+#include "server/worker/spec_to_options.h"
+
+namespace retort::worker {
+
+using internal::v1::TaskEnded;
+
+absl::StatusOr<TaskEnded> EstimatePreconditioning(
+    const TaskContext& context, const v1::EstimatePreconditioningSpec& spec) {
+  ReportPhase(context.outbox, "loading teacher and data");
+  RETORT_ASSIGN_OR_RETURN(const auto dataset, LoadDataset(spec.data()));
+  RETORT_ASSIGN_OR_RETURN(const std::string teacher_dir,
+                          context.ModelDir(spec.teacher()));
+  RETORT_ASSIGN_OR_RETURN(LoadedNetwork teacher, LoadNetwork(teacher_dir));
+  RETORT_ASSIGN_OR_RETURN(
+      const analytic::TeacherSource source,
+      analytic::MakeTeacherSource(teacher.network, *dataset,
+                                  teacher.manifest.weights_sha256));
+  const analytic::PreconditionOptions options = ToPreconditionOptions(spec);
+  StepReport report(context.outbox);
+  // Steps are network calls, which is what the time goes by.
+  const int64_t total = options.MaxNetworkCalls();
+  RETORT_ASSIGN_OR_RETURN(
+      const analytic::PreconditioningArtefact artefact,
+      analytic::EstimatePreconditioning(
+          source, options, base::RealClock(),
+          [&](const analytic::EstimateProgress& p) {
+            const auto step = static_cast<int64_t>(p.fraction * total);
+            report.Report("teacher " + p.stage, step, total, step);
+          },
+          [&] { return context.control->stopping(); }));
+  const base::JobDir dir(context.assignment.job_dir());
+  RETORT_RETURN_IF_ERROR(
+      analytic::WriteArtefact(artefact, dir.result_dir()).status());
+  if (artefact.moments) {
+    RETORT_ASSIGN_OR_RETURN(const std::string gaps,
+                            analytic::GapTable(artefact));
+    RETORT_LOG(info, "state gaps with the teacher as the student:\n{}", gaps);
+  }
+  TaskEnded ended = SucceededEnd();
+  ended.add_model_dirs("result");
+  return ended;
+}
+
+}  // namespace retort::worker

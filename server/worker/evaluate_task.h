@@ -1,0 +1,18 @@
+#ifndef RETORT_SERVER_WORKER_EVALUATE_TASK_H_
+#define RETORT_SERVER_WORKER_EVALUATE_TASK_H_
+
+#include "absl/status/statusor.h"
+#include "retort/v1/spec.pb.h"
+#include "server/worker/task.h"
+
+namespace retort::worker {
+
+// Measures FD-FMNIST of a model at each number of steps. The real images'
+// statistics are kept for the next evaluation (base::DataDir::cache_dir). Has
+// no checkpoints: a stopped evaluation starts again.
+absl::StatusOr<internal::v1::TaskEnded> Evaluate(const TaskContext& context,
+                                                 const v1::EvaluateSpec& spec);
+
+}  // namespace retort::worker
+
+#endif  // RETORT_SERVER_WORKER_EVALUATE_TASK_H_

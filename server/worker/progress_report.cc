@@ -1,0 +1,114 @@
+#include "server/worker/progress_report.h"
+
+#include "core/base/file.h"
+#include "core/base/log.h"
+
+namespace retort::worker {
+namespace {
+
+constexpr absl::Duration kInterval = absl::Milliseconds(500);
+
+template <typename Timestamp>
+void SetTime(absl::Time time, Timestamp* out) {
+  const int64_t nanos = absl::ToUnixNanos(time);
+  out->set_seconds(nanos / 1000000000);
+  out->set_nanos(nanos % 1000000000);
+}
+
+void SetEta(absl::Duration remaining, v1::JobProgress* progress) {
+  if (remaining < absl::ZeroDuration() || remaining > absl::Hours(24 * 3650)) {
+    return;
+  }
+  progress->mutable_eta()->set_seconds(absl::ToInt64Seconds(remaining));
+}
+
+int64_t BytesIn(const std::string& directory) {
+  const auto names = base::ListDir(directory);
+  int64_t bytes = 0;
+  if (!names.ok()) return bytes;
+  for (const std::string& name : *names) {
+    bytes += base::FileSize(directory + "/" + name).value_or(0);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void TrainReport::OnTick(const train::Tick& tick) {
+  internal::v1::Progress message;
+  v1::JobProgress* progress = message.mutable_progress();
+  progress->set_step(tick.step);
+  progress->set_total_steps(tick.iterations);
+  progress->set_images(tick.images);
+  progress->set_images_per_second(tick.images_per_second);
+  progress->set_phase("training");
+  SetEta(tick.remaining, progress);
+  const auto loss = tick.metrics.find("loss");
+  if (loss != tick.metrics.end()) progress->set_loss(loss->second);
+  for (const auto& [name, value] : tick.metrics) {
+    (*message.mutable_metrics())[name] = value;
+  }
+  (*message.mutable_metrics())["images_per_second"] = tick.images_per_second;
+  SetTime(absl::Now(), message.mutable_time());
+  outbox_->SetStep(tick.step);
+  outbox_->SendProgress(message);
+  RETORT_LOG(info, "step {}/{}  {:.1f} images/s  loss {:.5g}", tick.step,
+             tick.iterations, tick.images_per_second, progress->loss());
+}
+
+void TrainReport::OnCheckpoint(int64_t step, const std::string& directory,
+                               const nlohmann::json&) {
+  internal::v1::CheckpointWritten message;
+  v1::Checkpoint* checkpoint = message.mutable_checkpoint();
+  checkpoint->set_step(step);
+  checkpoint->set_bytes(BytesIn(directory));
+  SetTime(absl::Now(), checkpoint->mutable_create_time());
+  const auto hash = base::Sha256File(directory + "/manifest.json");
+  if (hash.ok()) checkpoint->set_sha256(*hash);
+  outbox_->SendCheckpoint(message);
+  RETORT_LOG(info, "checkpoint of step {} written", step);
+}
+
+void TrainReport::OnWarning(const std::string& message) {
+  outbox_->SendWarning(message);
+}
+
+void StepReport::Report(const std::string& phase, int64_t step, int64_t total,
+                        int64_t images) {
+  const absl::Time now = absl::Now();
+  const bool first = phase != phase_;
+  if (first) {
+    phase_ = phase;
+    phase_start_ = now;
+    first_step_ = step;
+    first_images_ = images;
+    RETORT_LOG(info, "{}: {} steps", phase, total);
+  }
+  if (!first && step < total && now - last_ < kInterval) return;
+  last_ = now;
+  internal::v1::Progress message;
+  v1::JobProgress* progress = message.mutable_progress();
+  progress->set_phase(phase);
+  progress->set_step(step);
+  progress->set_total_steps(total);
+  progress->set_images(images);
+  const absl::Duration spent = now - phase_start_;
+  if (step > first_step_) {
+    progress->set_images_per_second((images - first_images_) /
+                                    absl::ToDoubleSeconds(spent));
+    SetEta(spent * (total - step) / (step - first_step_), progress);
+  }
+  SetTime(now, message.mutable_time());
+  outbox_->SetStep(step);
+  outbox_->SendProgress(message);
+}
+
+void ReportPhase(Outbox* outbox, const std::string& phase) {
+  internal::v1::Progress message;
+  message.mutable_progress()->set_phase(phase);
+  SetTime(absl::Now(), message.mutable_time());
+  outbox->SendProgress(message);
+  RETORT_LOG(info, "{}", phase);
+}
+
+}  // namespace retort::worker

@@ -1,0 +1,183 @@
+#include "server/worker/spec_to_options.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "core/data/fashion_mnist.h"
+
+namespace retort::worker {
+namespace {
+
+// Zero means the default.
+template <typename T>
+T Or(T value, T fallback) {
+  return value == T() ? fallback : value;
+}
+
+void SetOptimizer(const v1::OptimizerSpec& spec, const std::string& kind,
+                  double learning_rate, train::TrainOptions* options) {
+  options->optimizer.name = kind;
+  if (spec.kind() == v1::OptimizerSpec::KIND_ADAM) {
+    options->optimizer.name = "adam";
+  } else if (spec.kind() == v1::OptimizerSpec::KIND_RADAM) {
+    options->optimizer.name = "radam";
+  }
+  options->learning_rate = Or(spec.learning_rate(), learning_rate);
+  options->optimizer.beta1 = Or(spec.beta1(), 0.9);
+  options->optimizer.beta2 = Or(spec.beta2(), 0.999);
+  options->optimizer.eps = Or(spec.epsilon(), 1e-8);
+  options->optimizer.weight_decay = spec.weight_decay();
+  options->lr_rampup_images = spec.warmup_images();
+}
+
+void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
+  options->batch_size = Or<int64_t>(spec.batch_size(), 64);
+  options->iterations = spec.iterations();
+  options->seed = spec.seed();
+  options->checkpoint_every = Or<int64_t>(spec.checkpoint_every(), 500);
+  options->keep_checkpoints = Or<int64_t>(spec.keep_checkpoints(), 2);
+  options->log_every = Or<int64_t>(spec.log_every(), 10);
+  options->ema_rates = {Or(spec.ema_rate(), 0.999)};
+  options->max_nonfinite_steps = Or<int64_t>(spec.max_nonfinite_steps(), 10);
+}
+
+absl::StatusOr<std::string> DistanceName(v1::DistillSpec::Distance distance) {
+  switch (distance) {
+    case v1::DistillSpec::DISTANCE_L1:
+      return "l1";
+    case v1::DistillSpec::DISTANCE_L2:
+      return "l2";
+    case v1::DistillSpec::DISTANCE_UNSPECIFIED:
+    case v1::DistillSpec::DISTANCE_PSEUDO_HUBER:
+      return "pseudo-huber";
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("distance ", v1::DistillSpec::Distance_Name(distance),
+                       " is not in this build; use L1, L2 or PSEUDO_HUBER"));
+  }
+}
+
+}  // namespace
+
+math::NoiseSchedule ToSchedule(const v1::NoiseScheduleSpec& spec) {
+  math::NoiseSchedule schedule;
+  schedule.sigma_min = Or(spec.sigma_min(), schedule.sigma_min);
+  schedule.sigma_max = Or(spec.sigma_max(), schedule.sigma_max);
+  schedule.rho = Or(spec.rho(), schedule.rho);
+  schedule.sigma_data = Or(spec.sigma_data(), schedule.sigma_data);
+  return schedule;
+}
+
+absl::StatusOr<nn::NetworkConfig> ToNetworkConfig(
+    const v1::NetworkSpec& spec, const math::NoiseSchedule& schedule,
+    int64_t resolution, int64_t channels, int64_t classes) {
+  nn::NetworkConfig config = nn::NetworkConfig::Defaults(
+      Or<std::string>(spec.model_type(), "SongUNet"));
+  config.img_resolution = resolution;
+  config.img_channels = channels;
+  config.label_dim = classes;
+  config.model_channels = Or(spec.model_channels(), 32);
+  config.channel_mult.assign(spec.channel_mult().begin(),
+                             spec.channel_mult().end());
+  if (config.channel_mult.empty()) config.channel_mult = {1, 2, 2};
+  config.num_blocks = Or(spec.num_blocks(), 1);
+  config.attn_resolutions.assign(spec.attn_resolutions().begin(),
+                                 spec.attn_resolutions().end());
+  config.dropout = spec.dropout();
+  config.label_dropout = spec.label_dropout();
+  config.channel_mult_emb = Or(spec.channel_mult_emb(), 4);
+  if (config.model_type == "SongUNet") {
+    config.embedding_type =
+        Or<std::string>(spec.embedding_type(), "positional");
+    config.encoder_type = Or<std::string>(spec.encoder_type(), "standard");
+    config.decoder_type = Or<std::string>(spec.decoder_type(), "standard");
+    config.resample_filter.assign(spec.resample_filter().begin(),
+                                  spec.resample_filter().end());
+    if (config.resample_filter.empty()) config.resample_filter = {1, 1};
+    config.channel_mult_noise = Or(spec.channel_mult_noise(), 1);
+  }
+  config.sigma_data = schedule.sigma_data;
+  RETORT_RETURN_IF_ERROR(config.Validate());
+  return config;
+}
+
+train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec) {
+  train::TrainOptions options;
+  options.method = train::Method::kEdm;
+  SetOptimizer(spec.optimizer(), "adam", 1e-3, &options);
+  SetTraining(spec.training(), &options);
+  options.edm.p_mean = Or(spec.p_mean(), -1.2);
+  options.edm.p_std = Or(spec.p_std(), 1.2);
+  options.edm.sigma_data = ToSchedule(spec.noise()).sigma_data;
+  return options;
+}
+
+absl::StatusOr<train::TrainOptions> ToTrainOptions(
+    const v1::DistillSpec& spec) {
+  train::TrainOptions options;
+  options.method = spec.method() == v1::DistillSpec::METHOD_CM
+                       ? train::Method::kCm
+                       : train::Method::kCtm;
+  SetOptimizer(spec.optimizer(), "radam", 4e-4, &options);
+  SetTraining(spec.training(), &options);
+  options.target_ema_rate = Or(spec.target_ema_rate(), 0.999);
+  RETORT_ASSIGN_OR_RETURN(options.distance.name, DistanceName(spec.distance()));
+  const int64_t times = Or<int64_t>(spec.grid_size(), 18);
+  options.cm.schedule = ToSchedule(spec.noise());
+  options.cm.num_times = times;
+  options.ctm.schedule = options.cm.schedule;
+  options.ctm.num_times = times;
+  options.ctm.max_ode_steps = Or<int64_t>(spec.max_ode_steps(), times - 1);
+  options.ctm.weight_steps_by_k =
+      spec.step_strategy() != v1::DistillSpec::STEP_STRATEGY_UNIFORM;
+  options.ctm.ema_inner_target = spec.target_inner_ema();
+  const double dsm = Or(spec.dsm_weight(), 1.0);
+  options.ctm.denoising_weight = dsm < 0 ? 0 : dsm;
+  return options;
+}
+
+analytic::PreconditionOptions ToPreconditionOptions(
+    const v1::EstimatePreconditioningSpec& spec) {
+  analytic::PreconditionOptions options;
+  options.schedule = ToSchedule(spec.noise());
+  options.estimate.knots = Or(spec.knots(), 120);
+  options.estimate.samples = Or<int64_t>(spec.samples_per_knot(), 4096);
+  options.estimate.batch = Or<int64_t>(spec.batch_size(), 256);
+  options.estimate.seed = spec.seed();
+  const int64_t trajectories = Or<int64_t>(spec.trajectories(), 2048);
+  options.fit = trajectories > 0;
+  if (options.fit) options.trajectory.trajectories = trajectories;
+  options.trajectory.grid = Or(spec.grid_size(), 18);
+  options.trajectory.batch = options.estimate.batch;
+  options.trajectory.seed = spec.seed();
+  return options;
+}
+
+std::string JumpName(v1::PreconditioningKind kind,
+                     v1::DistillSpec::Method method) {
+  switch (kind) {
+    case v1::PRECONDITIONING_KIND_CM:
+      return "cm";
+    case v1::PRECONDITIONING_KIND_CTM:
+      return "ctm";
+    case v1::PRECONDITIONING_KIND_BCM:
+      return "bcm";
+    case v1::PRECONDITIONING_KIND_ANALYTIC:
+      return "analytic";
+    case v1::PRECONDITIONING_KIND_ANALYTIC_FORWARD:
+      return "analytic-forward";
+    case v1::PRECONDITIONING_KIND_FITTED_STATE:
+      return "fitted-state";
+    case v1::PRECONDITIONING_KIND_FITTED_DENOISER:
+      return "fitted-denoiser";
+    default:
+      return method == v1::DistillSpec::METHOD_CM ? "cm" : "ctm";
+  }
+}
+
+absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
+    const v1::DataSpec& spec, bool test) {
+  return data::LoadFashionMnist(
+      spec.path(), test ? data::Split::kTest : data::Split::kTrain);
+}
+
+}  // namespace retort::worker

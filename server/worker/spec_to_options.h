@@ -1,0 +1,49 @@
+#ifndef RETORT_SERVER_WORKER_SPEC_TO_OPTIONS_H_
+#define RETORT_SERVER_WORKER_SPEC_TO_OPTIONS_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/analytic/precondition.h"
+#include "core/data/dataset.h"
+#include "core/math/noise_schedule.h"
+#include "core/nn/network_config.h"
+#include "core/train/train_options.h"
+#include "retort/v1/spec.pb.h"
+
+// From the messages of a job's spec to the option structs of core. Where a
+// field is zero and that means a default, the default of spec.proto is taken,
+// so that a spec works resolved or as written. Pure functions.
+namespace retort::worker {
+
+math::NoiseSchedule ToSchedule(const v1::NoiseScheduleSpec& spec);
+
+// `classes` is 0 for an unconditional network. InvalidArgument, naming the
+// field, for a network that cannot be.
+absl::StatusOr<nn::NetworkConfig> ToNetworkConfig(
+    const v1::NetworkSpec& spec, const math::NoiseSchedule& schedule,
+    int64_t resolution, int64_t channels, int64_t classes);
+
+train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec);
+
+// InvalidArgument for a distance or method that this build does not have.
+absl::StatusOr<train::TrainOptions> ToTrainOptions(const v1::DistillSpec& spec);
+
+analytic::PreconditionOptions ToPreconditionOptions(
+    const v1::EstimatePreconditioningSpec& spec);
+
+// "fitted-state" and so on, as core/analytic names them. The default is the
+// method's own, "cm" or "ctm".
+std::string JumpName(v1::PreconditioningKind kind,
+                     v1::DistillSpec::Method method);
+
+// Loads the training images (the test images if `test`). Errors: those of
+// data::LoadFashionMnist.
+absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
+    const v1::DataSpec& spec, bool test = false);
+
+}  // namespace retort::worker
+
+#endif  // RETORT_SERVER_WORKER_SPEC_TO_OPTIONS_H_

@@ -1,0 +1,101 @@
+#include "server/worker/task.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/log.h"
+#include "server/worker/estimate_task.h"
+#include "server/worker/evaluate_task.h"
+#include "server/worker/train_task.h"
+
+namespace retort::worker {
+
+using internal::v1::TaskEnded;
+
+void TaskControl::Stop(StopReason reason) {
+  StopReason none = StopReason::kNone;
+  if (reason == StopReason::kCancel) {
+    reason_ = reason;
+  } else {
+    reason_.compare_exchange_strong(none, reason);
+  }
+  // A cancelled job writes its checkpoint too, so that nothing is lost to a
+  // mistaken cancel.
+  flags_.pause = true;
+}
+
+absl::StatusOr<std::string> TaskContext::ModelDir(
+    const std::string& name) const {
+  const auto found = assignment.model_dirs().find(name);
+  if (found != assignment.model_dirs().end()) return found->second;
+  return absl::InvalidArgumentError(
+      absl::StrCat("the server gave no folder for model '", name, "'"));
+}
+
+TaskEnded StoppedEnd(StopReason reason, absl::string_view where) {
+  TaskEnded ended;
+  ended.set_outcome(TaskEnded::OUTCOME_STOPPED);
+  std::string text = "stopped";
+  switch (reason) {
+    case StopReason::kCancel:
+      ended.set_outcome(TaskEnded::OUTCOME_CANCELLED);
+      text = "cancelled";
+      break;
+    case StopReason::kPause:
+      text = "paused";
+      break;
+    case StopReason::kSignal:
+      text = "stopped by a signal";
+      break;
+    case StopReason::kLeaseEnded:
+      text = "stopped because the server was away too long";
+      break;
+    case StopReason::kNone:
+      break;
+  }
+  ended.set_reason(where.empty() ? text : absl::StrCat(text, " ", where));
+  return ended;
+}
+
+TaskEnded FailedEnd(const absl::Status& status, const TaskControl& control) {
+  if (absl::IsCancelled(status) && control.stopping()) {
+    return StoppedEnd(control.stop_reason(), "");
+  }
+  TaskEnded ended;
+  ended.set_outcome(TaskEnded::OUTCOME_FAILED);
+  ended.set_reason(std::string(status.message()));
+  return ended;
+}
+
+TaskEnded SucceededEnd() {
+  TaskEnded ended;
+  ended.set_outcome(TaskEnded::OUTCOME_SUCCEEDED);
+  return ended;
+}
+
+TaskEnded RunTask(const TaskContext& context) {
+  const v1::JobSpec& spec = context.assignment.spec();
+  absl::StatusOr<TaskEnded> ended;
+  switch (spec.task_case()) {
+    case v1::JobSpec::kTrainTeacher:
+      ended = TrainTeacher(context, spec.train_teacher());
+      break;
+    case v1::JobSpec::kDistill:
+      ended = Distill(context, spec.distill());
+      break;
+    case v1::JobSpec::kEstimatePreconditioning:
+      ended = EstimatePreconditioning(context, spec.estimate_preconditioning());
+      break;
+    case v1::JobSpec::kEvaluate:
+      ended = Evaluate(context, spec.evaluate());
+      break;
+    case v1::JobSpec::TASK_NOT_SET:
+      ended = absl::InvalidArgumentError(
+          "the spec names no task that this worker knows; use retortd and "
+          "retort-worker of the same version");
+      break;
+  }
+  if (ended.ok()) return *ended;
+  RETORT_LOG(error, "{}", std::string(ended.status().message()));
+  return FailedEnd(ended.status(), *context.control);
+}
+
+}  // namespace retort::worker

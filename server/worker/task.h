@@ -1,0 +1,64 @@
+#ifndef RETORT_SERVER_WORKER_TASK_H_
+#define RETORT_SERVER_WORKER_TASK_H_
+
+#include <atomic>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/train/progress.h"
+#include "retort/internal/v1/worker.pb.h"
+#include "server/worker/outbox.h"
+
+// Tasks: the work of jobs. They run on the one thread that uses LibTorch.
+namespace retort::worker {
+
+// Why a task is to end before it is done.
+enum class StopReason { kNone, kPause, kCancel, kSignal, kLeaseEnded };
+
+// What others want of a task. Set from any thread; lock-free.
+class TaskControl {
+ public:
+  // Makes the task write a checkpoint, where it has any, and end. A cancel
+  // outweighs what was asked before it.
+  void Stop(StopReason reason);
+  void CheckpointNow() { flags_.checkpoint_now = true; }
+
+  StopReason stop_reason() const { return reason_; }
+  bool stopping() const { return reason_ != StopReason::kNone; }
+  train::ControlFlags* flags() { return &flags_; }
+
+ private:
+  std::atomic<StopReason> reason_{StopReason::kNone};
+  train::ControlFlags flags_;
+};
+
+struct TaskContext {
+  internal::v1::Assignment assignment;
+  Outbox* outbox = nullptr;
+  TaskControl* control = nullptr;
+
+  // The folder of a model that the spec names; InvalidArgument if the server
+  // did not send it.
+  absl::StatusOr<std::string> ModelDir(const std::string& name) const;
+};
+
+// Does what the assignment's spec says. Never fails itself: what went wrong is
+// in the result.
+internal::v1::TaskEnded RunTask(const TaskContext& context);
+
+// The end of a task that was stopped: CANCELLED, or STOPPED for all other
+// reasons. `where` completes "stopped by a signal ...": "at step 40".
+internal::v1::TaskEnded StoppedEnd(StopReason reason, absl::string_view where);
+
+// FAILED with the status's message; or as above, if the task was to stop and
+// the status is Cancelled.
+internal::v1::TaskEnded FailedEnd(const absl::Status& status,
+                                  const TaskControl& control);
+
+internal::v1::TaskEnded SucceededEnd();
+
+}  // namespace retort::worker
+
+#endif  // RETORT_SERVER_WORKER_TASK_H_

@@ -1,0 +1,117 @@
+#include "server/worker/train_task.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/run_dir.h"
+#include "core/base/status_macros.h"
+#include "core/train/trainer.h"
+#include "server/worker/loaded_model.h"
+#include "server/worker/progress_report.h"
+#include "server/worker/spec_to_options.h"
+#include "server/worker/student_jump.h"
+#include "torch/torch.h"
+
+namespace retort::worker {
+namespace {
+
+using internal::v1::TaskEnded;
+using nlohmann::json;
+
+json Lineage(const TaskContext& context) {
+  return {{"job", context.assignment.job_name()},
+          {"spec_sha256", context.assignment.spec_sha256()}};
+}
+
+// Runs the trainer and says how it ended.
+absl::StatusOr<TaskEnded> Run(const TaskContext& context,
+                              const train::TrainOptions& options,
+                              train::TrainParts parts) {
+  TrainReport report(context.outbox);
+  parts.job_dir = base::JobDir(context.assignment.job_dir());
+  parts.listener = &report;
+  parts.control = context.control->flags();
+  RETORT_ASSIGN_OR_RETURN(auto trainer, train::Trainer::Create(options, parts));
+  ReportPhase(context.outbox, "training");
+  RETORT_ASSIGN_OR_RETURN(const train::TrainResult result, trainer->Run());
+  if (result.outcome != train::Outcome::kSucceeded) {
+    return StoppedEnd(
+        context.control->stop_reason(),
+        absl::StrCat("at step ", result.step, "; its checkpoint is written"));
+  }
+  TaskEnded ended = SucceededEnd();
+  ended.add_model_dirs("result");
+  return ended;
+}
+
+// Starts the branch of the second time at zero: the student begins as its
+// teacher, whatever s is. Only the last layers are zeroed; zeros before them
+// would leave them without a gradient for ever.
+void ZeroSecondTime(nn::EdmDenoiser& student) {
+  torch::NoGradGuard no_grad;
+  for (auto& item : student.named_parameters()) {
+    if (absl::StrContains(item.key(), ".affine_s.")) item.value().zero_();
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
+                                       const v1::TrainTeacherSpec& spec) {
+  ReportPhase(context.outbox, "loading data");
+  RETORT_ASSIGN_OR_RETURN(const auto dataset, LoadDataset(spec.data()));
+  const math::NoiseSchedule schedule = ToSchedule(spec.noise());
+  RETORT_RETURN_IF_ERROR(schedule.Validate());
+  RETORT_ASSIGN_OR_RETURN(
+      const nn::NetworkConfig config,
+      ToNetworkConfig(spec.network(), schedule, dataset->resolution(),
+                      dataset->channels(),
+                      spec.data().unconditional() ? 0 : dataset->label_dim()));
+  train::TrainParts parts;
+  parts.dataset = dataset.get();
+  parts.student = nn::CreateDenoiser(config, spec.training().seed());
+  parts.preconditioning = {{"schedule", json(schedule)}};
+  parts.lineage = Lineage(context);
+  return Run(context, ToTrainOptions(spec), parts);
+}
+
+absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
+                                  const v1::DistillSpec& spec) {
+  RETORT_ASSIGN_OR_RETURN(const train::TrainOptions options,
+                          ToTrainOptions(spec));
+  ReportPhase(context.outbox, "loading teacher and data");
+  RETORT_ASSIGN_OR_RETURN(const auto dataset, LoadDataset(spec.data()));
+  RETORT_ASSIGN_OR_RETURN(const std::string teacher_dir,
+                          context.ModelDir(spec.teacher()));
+  RETORT_ASSIGN_OR_RETURN(LoadedNetwork teacher, LoadNetwork(teacher_dir));
+  std::string artefact_dir;
+  if (!spec.preconditioning_artifact().empty()) {
+    RETORT_ASSIGN_OR_RETURN(artefact_dir,
+                            context.ModelDir(spec.preconditioning_artifact()));
+  }
+  RETORT_ASSIGN_OR_RETURN(
+      const StudentJump jump,
+      MakeStudentJump(JumpName(spec.preconditioning(), spec.method()),
+                      ToSchedule(spec.noise()), artefact_dir));
+  train::TrainParts parts;
+  parts.dataset = dataset.get();
+  parts.teacher = teacher.network;
+  parts.jump = jump.jump;
+  RETORT_ASSIGN_OR_RETURN(parts.student,
+                          train::MakeStudent(options.method, *teacher.network,
+                                             spec.training().seed()));
+  for (at::Tensor& p : parts.student->parameters()) p.requires_grad_(true);
+  if (spec.zero_init_second_time()) ZeroSecondTime(*parts.student);
+  parts.preconditioning = jump.manifest;
+  parts.lineage = Lineage(context);
+  parts.lineage["teacher"] = spec.teacher();
+  parts.lineage["teacher_hash"] = teacher.manifest.weights_sha256;
+  if (!artefact_dir.empty()) {
+    parts.lineage["preconditioning_artifact"] = spec.preconditioning_artifact();
+  }
+  return Run(context, options, parts);
+}
+
+}  // namespace retort::worker

@@ -1,0 +1,166 @@
+#include "server/worker/worker.h"
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/log.h"
+#include "core/base/stop_flag.h"
+#include "torch/torch.h"
+
+namespace retort::worker {
+namespace {
+
+using internal::v1::Assignment;
+using internal::v1::Control;
+using internal::v1::TaskEnded;
+
+constexpr absl::Duration kSignalPoll = absl::Milliseconds(100);
+// After a signal, how long to wait for the server to take note of the end.
+constexpr absl::Duration kFarewell = absl::Seconds(5);
+
+}  // namespace
+
+Worker::Worker(const LinkOptions& options)
+    : replica_(&link_), link_(options, this) {}
+
+Worker::~Worker() {
+  {
+    absl::MutexLock lock(&mutex_);
+    finished_ = true;
+  }
+  if (signal_watcher_.joinable()) signal_watcher_.join();
+}
+
+int Worker::Run() {
+  link_.Start();
+  signal_watcher_ = std::thread([this] { WatchSignals(); });
+  const std::optional<Assignment> assignment = AwaitAssignment();
+  if (!assignment.has_value()) {
+    RETORT_LOG(error, "ends without an assignment");
+    return base::StopRequested() ? kWorkerDone : kWorkerNotAssigned;
+  }
+  at::set_num_threads(std::max(assignment->threads(), 1));
+  RETORT_LOG(info, "assigned {} with {} thread(s)", assignment->subject(),
+             at::get_num_threads());
+  return assignment->has_spec() ? RunTaskToEnd(*assignment)
+                                : RunReplica(*assignment);
+}
+
+std::optional<Assignment> Worker::AwaitAssignment() {
+  absl::MutexLock lock(&mutex_);
+  auto news = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return assignment_.has_value() || control_.stopping();
+  };
+  // control_ changes without mutex_, so the wait looks up now and then.
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&news), kSignalPoll)) {
+  }
+  return assignment_;
+}
+
+int Worker::RunTaskToEnd(const Assignment& assignment) {
+  const TaskContext context{assignment, &link_, &control_};
+  TaskEnded ended;
+  try {
+    ended = RunTask(context);
+  } catch (const c10::Error& error) {
+    ended = FailedEnd(absl::InternalError(error.what_without_backtrace()),
+                      control_);
+  } catch (const std::bad_alloc&) {
+    ended = FailedEnd(
+        absl::ResourceExhaustedError(
+            "out of memory; use a smaller batch_size, or a machine with more"),
+        control_);
+  }
+  return SayEnd(ended);
+}
+
+int Worker::RunReplica(const Assignment& assignment) {
+  absl::Status status;
+  try {
+    status = replica_.Load(assignment.model_dir());
+    if (status.ok()) replica_.Run();
+  } catch (const c10::Error& error) {
+    status = absl::InternalError(error.what_without_backtrace());
+  }
+  if (!status.ok()) return SayEnd(FailedEnd(status, control_));
+  link_.Flush(kFarewell);
+  if (base::StopRequested()) {
+    return SayEnd(StoppedEnd(control_.stop_reason(), ""));
+  }
+  return SayEnd(SucceededEnd());
+}
+
+int Worker::SayEnd(const TaskEnded& ended) {
+  RETORT_LOG(info, "ends: {}{}",
+             TaskEnded::Outcome_Name(ended.outcome()).substr(8),
+             ended.reason().empty() ? "" : absl::StrCat(": ", ended.reason()));
+  absl::Time give_up = absl::InfiniteFuture();
+  while (!link_.End(ended, kSignalPoll)) {
+    if (link_.over()) return kWorkerUnheard;
+    if (base::StopRequested() && give_up == absl::InfiniteFuture()) {
+      give_up = absl::Now() + kFarewell;
+    }
+    if (absl::Now() >= give_up) return kWorkerDone;
+  }
+  return kWorkerDone;
+}
+
+void Worker::WatchSignals() {
+  absl::MutexLock lock(&mutex_);
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&finished_), kSignalPoll)) {
+    if (base::StopRequested()) {
+      RETORT_LOG(info, "signal {}: stopping", base::StopSignal());
+      control_.Stop(StopReason::kSignal);
+      replica_.Stop();
+      return;
+    }
+  }
+}
+
+void Worker::OnAssignment(const Assignment& assignment) {
+  absl::MutexLock lock(&mutex_);
+  assignment_ = assignment;
+}
+
+void Worker::OnControl(const Control& control) {
+  RETORT_LOG(
+      info, "asked to {}{}", Control::Action_Name(control.action()).substr(7),
+      control.reason().empty() ? "" : absl::StrCat(": ", control.reason()));
+  switch (control.action()) {
+    case Control::ACTION_CHECKPOINT:
+      control_.CheckpointNow();
+      break;
+    case Control::ACTION_PAUSE:
+      control_.Stop(StopReason::kPause);
+      break;
+    case Control::ACTION_CANCEL:
+      control_.Stop(StopReason::kCancel);
+      replica_.Stop();
+      break;
+    case Control::ACTION_DRAIN:
+      replica_.Drain();
+      break;
+    default:
+      break;
+  }
+}
+
+void Worker::OnSample(const internal::v1::SampleTask& task) {
+  replica_.Enqueue(task);
+}
+
+void Worker::OnDetached() { replica_.DropAll(); }
+
+void Worker::OnFenced(const std::string& reason) {
+  RETORT_LOG(error, "not wanted any more ({}); ends at once, writing nothing",
+             reason);
+  // Not exit(): no destructor may flush anything under the new incarnation.
+  _exit(kWorkerFenced);
+}
+
+void Worker::OnLeaseEnded() {
+  control_.Stop(StopReason::kLeaseEnded);
+  replica_.Stop();
+}
+
+}  // namespace retort::worker
