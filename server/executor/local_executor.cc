@@ -34,13 +34,17 @@ LocalExecutor::LocalExecutor(const LocalExecutorOptions& options,
       wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       reaper_([this] { Reap(); }) {}
 
-LocalExecutor::~LocalExecutor() {
+void LocalExecutor::Shutdown() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
   Wake();
-  reaper_.join();
+  if (reaper_.joinable()) reaper_.join();
+}
+
+LocalExecutor::~LocalExecutor() {
+  Shutdown();
   absl::MutexLock lock(&mutex_);
   for (const auto& [incarnation, child] : children_) {
     if (child.pidfd >= 0) ::close(child.pidfd);

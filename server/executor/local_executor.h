@@ -47,6 +47,10 @@ class LocalExecutor : public Executor {
   void Terminate(const std::string& subject, int64_t epoch) override;
   void Kill(const std::string& subject, int64_t epoch) override;
 
+  // Ends the following of processes, not the processes: after it returns no
+  // OnExited comes any more. The destructor does the same.
+  void Shutdown() ABSL_LOCKS_EXCLUDED(mutex_);
+
  private:
   using Incarnation = std::pair<std::string, int64_t>;
   struct Child {

@@ -134,7 +134,7 @@ base::JobDir JobStore::DirOf(const service::ResourceName& name) const {
   return base::JobDir(data_dir_.job_dir(name.DirName()));
 }
 
-absl::StatusOr<v1::Job> JobStore::FindRequest(const NewJob& new_job) const {
+absl::StatusOr<v1::Job> JobStore::FindByRequest(const NewJob& new_job) const {
   std::string fingerprint;
   absl::StatusOr<JobRecord> record = absl::NotFoundError("");
   RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
@@ -190,7 +190,7 @@ absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
   {
     absl::MutexLock lock(&folders_mutex_);
     if (!new_job.request_id.empty()) {
-      absl::StatusOr<v1::Job> earlier = FindRequest(new_job);
+      absl::StatusOr<v1::Job> earlier = FindByRequest(new_job);
       if (!absl::IsNotFound(earlier.status())) return earlier;
     }
     const absl::Status taken = Get(name.ToString()).status();

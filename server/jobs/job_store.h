@@ -69,6 +69,10 @@ class JobStore {
   // the request_id came with another fingerprint (REQUEST_ID_REUSED).
   absl::StatusOr<v1::Job> CreateJob(const NewJob& new_job);
 
+  // The job that an earlier request of this id made; NotFound if there was
+  // none, AlreadyExists (REQUEST_ID_REUSED) as above.
+  absl::StatusOr<v1::Job> FindByRequest(const NewJob& new_job) const;
+
   // NotFound (RESOURCE_NOT_FOUND) here and below for an unknown name.
   absl::StatusOr<JobRecord> Get(const std::string& name) const;
 
@@ -139,7 +143,6 @@ class JobStore {
                     const std::vector<EventText>& events);
   absl::Status Insert(db::Connection& connection, const NewJob& new_job,
                       JobRecord* record);
-  absl::StatusOr<v1::Job> FindRequest(const NewJob& new_job) const;
   void OverlayProgress(v1::Job* job) const;
   absl::Status SweepDeleted();
 

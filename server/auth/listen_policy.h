@@ -1,0 +1,32 @@
+#ifndef RETORT_SERVER_AUTH_LISTEN_POLICY_H_
+#define RETORT_SERVER_AUTH_LISTEN_POLICY_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace retort::auth {
+
+// "host:port" or "[v6]:port", taken apart.
+struct ListenAddress {
+  std::string host;
+  int port = 0;
+};
+
+// InvalidArgument, with the form expected, for anything else.
+absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view address);
+
+// True for addresses that only this machine can reach: 127.0.0.0/8, ::1 and
+// "localhost".
+bool IsLoopback(const ListenAddress& address);
+
+// Whether the service may listen there without TLS, which this build does not
+// have: on the loopback, or anywhere with `insecure`. PermissionDenied, with
+// the remedy, if not.
+absl::Status MayListen(const ListenAddress& address, bool insecure);
+
+}  // namespace retort::auth
+
+#endif  // RETORT_SERVER_AUTH_LISTEN_POLICY_H_

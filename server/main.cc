@@ -1,0 +1,127 @@
+// retortd: see server/server.h for what it does, --help for how to start it.
+#include <grpc/support/log.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/status_macros.h"
+#include "core/base/stop_flag.h"
+#include "server/options.h"
+#include "server/server.h"
+#include "server/version.h"
+
+namespace retort {
+namespace {
+
+// Could not start: options, files, ports.
+constexpr int kExitUsage = 2;
+constexpr absl::Duration kSignalPoll = absl::Milliseconds(100);
+
+// gRPC's own complaints are for those who debug it; what matters is said by
+// us, once.
+void LogFromGrpc(gpr_log_func_args* args) {
+  RETORT_LOG(debug, "grpc: {}", args->message);
+}
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "retortd: %s\n", std::string(status.message()).c_str());
+  return kExitUsage;
+}
+
+void AddOptions(ServerOptions* options, CLI::App* app) {
+  app->add_option("--data_dir", options->data_dir,
+                  "Folder of everything that is kept; default "
+                  "~/.local/share/retort");
+  app->add_option("--listen", options->listen,
+                  "host:port for gRPC; port 0: any free one")
+      ->capture_default_str();
+  app->add_option("--http_listen", options->http_listen,
+                  "host:port for /metrics and /healthz; empty: none")
+      ->capture_default_str();
+  app->add_option("--worker_binary", options->worker_binary,
+                  "The worker's program; default: retort-worker beside this "
+                  "one");
+  app->add_option("--cpu_slots", options->cpu_slots,
+                  "CPU threads that jobs may use together; 0: all");
+  app->add_flag("--insecure,!--no-insecure", options->insecure,
+                "Serve without TLS on an address that others can reach");
+  app->add_option("--log_level", options->log_level,
+                  "trace, debug, info, warn, error")
+      ->capture_default_str();
+}
+
+// The file named by --config, which is read before the flags, since they win.
+std::string ConfigPath(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--config" && i + 1 < argc) return argv[i + 1];
+    if (argument.rfind("--config=", 0) == 0) return argument.substr(9);
+  }
+  return "";
+}
+
+absl::Status ReadConfig(const std::string& path, ServerOptions* options) {
+  if (path.empty()) return absl::OkStatus();
+  RETORT_ASSIGN_OR_RETURN(std::string yaml, base::ReadFile(path, 1 << 20));
+  return ApplyYaml(yaml, path, options);
+}
+
+absl::Status Serve(const ServerOptions& options) {
+  RETORT_ASSIGN_OR_RETURN(std::unique_ptr<Server> server,
+                          Server::Create(options));
+  RETORT_RETURN_IF_ERROR(server->Start());
+  while (!base::StopRequested()) base::RealClock()->Sleep(kSignalPoll);
+  RETORT_LOG(info, "signal {}: stopping (a second Ctrl-C ends it at once)",
+             base::StopSignal());
+  server->Stop();
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  ServerOptions options;
+  absl::Status status = ReadConfig(ConfigPath(argc, argv), &options);
+  if (!status.ok()) return Fail(status);
+
+  CLI::App app(
+      "retortd: the Retort service. Keeps jobs, models and deployments, and "
+      "runs them as worker processes of this machine.",
+      "retortd");
+  std::string config;
+  bool dry_run = false;
+  AddOptions(&options, &app);
+  app.add_option("--config", config,
+                 "YAML file with the same options; flags win");
+  app.add_flag("--dry_run", dry_run, "Print the options as resolved, and stop");
+  app.set_version_flag("--version", std::string("retortd ") + kVersion);
+  app.footer(
+      "Example:\n  retortd --data_dir=./data --listen=127.0.0.1:0\n"
+      "The addresses chosen are in <data_dir>/retortd.json.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+
+  status = options.Resolve(argv[0]);
+  if (status.ok()) status = base::InitLog("retortd", options.log_level);
+  if (!status.ok()) return Fail(status);
+  if (dry_run) {
+    std::fputs(options.ToYaml().c_str(), stdout);
+    return 0;
+  }
+  gpr_set_log_function(LogFromGrpc);
+  base::InstallStopSignals();
+  status = Serve(options);
+  return status.ok() ? 0 : Fail(status);
+}
+
+}  // namespace
+}  // namespace retort
+
+int main(int argc, char** argv) { return retort::Main(argc, argv); }

@@ -1,0 +1,153 @@
+#include "server/options.h"
+
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/file.h"
+#include "core/base/status_macros.h"
+#include "server/auth/listen_policy.h"
+
+namespace retort {
+namespace {
+
+// The options of a file, by name, each with how its value is read.
+std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
+    ServerOptions* options) {
+  const auto text = [](std::string* value) {
+    return [value](const YAML::Node& node) { *value = node.as<std::string>(); };
+  };
+  return {
+      {"data_dir", text(&options->data_dir)},
+      {"listen", text(&options->listen)},
+      {"http_listen", text(&options->http_listen)},
+      {"worker_binary", text(&options->worker_binary)},
+      {"cpu_slots",
+       [options](const YAML::Node& node) {
+         options->cpu_slots = node.as<int>();
+       }},
+      {"insecure",
+       [options](const YAML::Node& node) {
+         options->insecure = node.as<bool>();
+       }},
+      {"log_level", text(&options->log_level)},
+  };
+}
+
+absl::Status ReadYaml(const std::string& yaml, const std::string& source,
+                      ServerOptions* options) {
+  const auto readers = Readers(options);
+  const YAML::Node root = YAML::Load(yaml);
+  if (root.IsNull()) return absl::OkStatus();
+  if (!root.IsMap()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ": is not a list of `option: value` lines"));
+  }
+  for (const auto& entry : root) {
+    const std::string name = entry.first.as<std::string>();
+    const auto reader = readers.find(name);
+    const int line = entry.first.Mark().line + 1;
+    if (reader == readers.end()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          source, ":", line, ": unknown option \"", name, "\"; options are ",
+          absl::StrJoin(readers, ", ", [](std::string* out, const auto& known) {
+            out->append(known.first);
+          })));
+    }
+    try {
+      reader->second(entry.second);
+    } catch (const YAML::Exception&) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(source, ":", line, ": the value of \"", name,
+                       "\" is of the wrong type"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string DefaultDataDir() {
+  const char* xdg = std::getenv("XDG_DATA_HOME");
+  if (xdg != nullptr && xdg[0] == '/') return absl::StrCat(xdg, "/retort");
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && home[0] == '/') {
+    return absl::StrCat(home, "/.local/share/retort");
+  }
+  return "retort-data";
+}
+
+// The folder of the running program.
+std::string ProgramDir(const std::string& program) {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? base::ParentDir(program) : self.parent_path().string();
+}
+
+}  // namespace
+
+absl::Status ApplyYaml(const std::string& yaml, const std::string& source,
+                       ServerOptions* options) {
+  try {
+    return ReadYaml(yaml, source, options);
+  } catch (const YAML::Exception& error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ": is no YAML: ", error.what()));
+  }
+}
+
+absl::Status ServerOptions::Resolve(const std::string& program) {
+  if (data_dir.empty()) data_dir = DefaultDataDir();
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(data_dir, error);
+  if (!error) data_dir = absolute.lexically_normal().string();
+  while (data_dir.size() > 1 && data_dir.back() == '/') data_dir.pop_back();
+  if (worker_binary.empty()) {
+    worker_binary = absl::StrCat(ProgramDir(program), "/retort-worker");
+  }
+  if (cpu_slots == 0) {
+    cpu_slots = std::max(1u, std::thread::hardware_concurrency());
+  }
+  return Validate();
+}
+
+absl::Status ServerOptions::Validate() const {
+  for (const auto& [name, address] :
+       {std::pair("listen", &listen), std::pair("http_listen", &http_listen)}) {
+    if (address->empty() && address == &http_listen) continue;
+    const auto parsed = auth::ParseListenAddress(*address);
+    absl::Status status = parsed.status();
+    if (status.ok()) status = auth::MayListen(*parsed, insecure);
+    if (!status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat("--", name, ": ", status.message()));
+    }
+  }
+  if (cpu_slots < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
+  }
+  return absl::OkStatus();
+}
+
+std::string ServerOptions::ToYaml() const {
+  YAML::Emitter out;
+  out << YAML::BeginMap;
+  out << YAML::Key << "data_dir" << YAML::Value << data_dir;
+  out << YAML::Key << "listen" << YAML::Value << listen;
+  out << YAML::Key << "http_listen" << YAML::Value << YAML::DoubleQuoted
+      << http_listen;
+  out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
+  out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
+  out << YAML::Key << "insecure" << YAML::Value << insecure;
+  out << YAML::Key << "log_level" << YAML::Value << log_level;
+  out << YAML::EndMap;
+  return absl::StrCat(out.c_str(), "\n");
+}
+
+}  // namespace retort

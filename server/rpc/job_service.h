@@ -1,0 +1,83 @@
+#ifndef RETORT_SERVER_RPC_JOB_SERVICE_H_
+#define RETORT_SERVER_RPC_JOB_SERVICE_H_
+
+#include <google/protobuf/empty.pb.h>
+#include <grpcpp/grpcpp.h>
+
+#include "absl/status/status.h"
+#include "retort/v1/job_service.grpc.pb.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/spec_resolver.h"
+#include "server/metrics/service_metrics.h"
+#include "server/scheduler/scheduler.h"
+
+namespace retort::rpc {
+
+// retort.v1.JobService over the job store and the scheduler. All arguments
+// outlive the service, and the service the server.
+class JobService final : public v1::JobService::CallbackService {
+ public:
+  JobService(jobs::JobStore* store, scheduler::Scheduler* scheduler,
+             const jobs::SpecResolver* resolver,
+             metrics::ServiceMetrics* metrics)
+      : store_(store),
+        scheduler_(scheduler),
+        resolver_(resolver),
+        metrics_(metrics) {}
+
+  grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
+                                      const v1::CreateJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context,
+                                   const v1::GetJobRequest* request,
+                                   v1::Job* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
+                                     const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
+                                      const v1::CancelJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerUnaryReactor* DeleteJob(
+      grpc::CallbackServerContext* context, const v1::DeleteJobRequest* request,
+      google::protobuf::Empty* response) override;
+  grpc::ServerUnaryReactor* PauseJob(grpc::CallbackServerContext* context,
+                                     const v1::PauseJobRequest* request,
+                                     v1::Job* response) override;
+  grpc::ServerUnaryReactor* ResumeJob(grpc::CallbackServerContext* context,
+                                      const v1::ResumeJobRequest* request,
+                                      v1::Job* response) override;
+  grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(
+      grpc::CallbackServerContext* context,
+      const v1::WatchJobRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamLogsResponse>* StreamLogs(
+      grpc::CallbackServerContext* context,
+      const v1::StreamLogsRequest* request) override;
+  grpc::ServerUnaryReactor* ListMetrics(
+      grpc::CallbackServerContext* context,
+      const v1::ListMetricsRequest* request,
+      v1::ListMetricsResponse* response) override;
+  grpc::ServerUnaryReactor* ListCheckpoints(
+      grpc::CallbackServerContext* context,
+      const v1::ListCheckpointsRequest* request,
+      v1::ListCheckpointsResponse* response) override;
+  grpc::ServerUnaryReactor* ExplainQueue(
+      grpc::CallbackServerContext* context,
+      const v1::ExplainQueueRequest* request,
+      v1::ExplainQueueResponse* response) override;
+
+ private:
+  absl::Status DoCreate(const v1::CreateJobRequest& request, v1::Job* response);
+  absl::Status DoList(const v1::ListJobsRequest& request,
+                      v1::ListJobsResponse* response);
+  absl::Status DoListMetrics(const v1::ListMetricsRequest& request,
+                             v1::ListMetricsResponse* response);
+
+  jobs::JobStore* const store_;
+  scheduler::Scheduler* const scheduler_;
+  const jobs::SpecResolver* const resolver_;
+  metrics::ServiceMetrics* const metrics_;
+};
+
+}  // namespace retort::rpc
+
+#endif  // RETORT_SERVER_RPC_JOB_SERVICE_H_
