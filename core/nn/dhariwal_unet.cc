@@ -6,23 +6,23 @@
 namespace retort::nn {
 namespace {
 
-constexpr double kEps = 1e-5;
-constexpr LayerInit kInitZero = {InitMode::kKaimingUniform, 0, 0};
+constexpr double kAdmEps = 1e-5;
+constexpr LayerInit kAdmInitZero = {InitMode::kKaimingUniform, 0, 0};
 
-LayerInit Init() {
+LayerInit AdmInit() {
   const double gain = std::sqrt(1.0 / 3);
   return {InitMode::kKaimingUniform, gain, gain};
 }
 
-UNetBlockStyle StyleOf(const NetworkConfig& config) {
+UNetBlockStyle AdmStyle(const NetworkConfig& config) {
   UNetBlockStyle style;
   style.emb_channels = config.model_channels * config.channel_mult_emb;
   style.dropout = config.dropout;
-  style.eps = kEps;
+  style.eps = kAdmEps;
   style.two_times = config.two_times;
-  style.init = Init();
-  style.init_zero = kInitZero;
-  style.init_attention = Init();
+  style.init = AdmInit();
+  style.init_zero = kAdmInitZero;
+  style.init_attention = AdmInit();
   return style;
 }
 
@@ -42,35 +42,35 @@ DhariwalUNet::DhariwalUNet(const NetworkConfig& config, WeightInit& draw)
                        noise, /*endpoint=*/false, SinusoidOrder::kCosineFirst));
   if (config.augment_dim > 0) {
     map_augment_ =
-        linear("map_augment", config.augment_dim, noise, kInitZero, false);
+        linear("map_augment", config.augment_dim, noise, kAdmInitZero, false);
   }
-  map_layer0_ = linear("map_layer0", noise, emb, Init());
-  map_layer1_ = linear("map_layer1", emb, emb, Init());
+  map_layer0_ = linear("map_layer0", noise, emb, AdmInit());
+  map_layer1_ = linear("map_layer1", emb, emb, AdmInit());
   if (const int64_t n = config.label_dim; n > 0) {
     map_label_ = linear(
         "map_label", n, emb,
         {InitMode::kKaimingNormal, std::sqrt(static_cast<double>(n))}, false);
   }
   if (config.two_times) {
-    map_layer0_s_ = linear("map_layer0_s", noise, emb, Init());
-    map_layer1_s_ = linear("map_layer1_s", emb, emb, Init());
+    map_layer0_s_ = linear("map_layer0_s", noise, emb, AdmInit());
+    map_layer1_s_ = linear("map_layer1_s", emb, emb, AdmInit());
   }
   const UNetPlan plan = PlanUNet(config);
   encoder_ = Build(plan.encoder, "enc", draw);
   decoder_ = Build(plan.decoder, "dec", draw);
   out_norm_ = register_module(
-      "out_norm", std::make_shared<GroupNorm>(plan.out_channels, kEps));
+      "out_norm", std::make_shared<GroupNorm>(plan.out_channels, kAdmEps));
   out_conv_ = register_module(
       "out_conv", std::make_shared<Conv2d>(
                       Conv2dOptions{plan.out_channels, config.img_channels},
-                      kInitZero, draw));
+                      kAdmInitZero, draw));
 }
 
 std::vector<DhariwalUNet::Layer> DhariwalUNet::Build(
     const std::vector<LayerPlan>& plans, const char* name, WeightInit& draw) {
   const auto folder =
       register_module(name, std::make_shared<torch::nn::Module>(name));
-  const UNetBlockStyle style = StyleOf(config_);
+  const UNetBlockStyle style = AdmStyle(config_);
   std::vector<Layer> layers;
   for (const LayerPlan& plan : plans) {
     Layer layer{plan, nullptr, nullptr};
@@ -81,7 +81,7 @@ std::vector<DhariwalUNet::Layer> DhariwalUNet::Build(
     } else {
       layer.conv = folder->register_module(
           plan.name, std::make_shared<Conv2d>(Conv2dOptions{plan.in, plan.out},
-                                              Init(), draw));
+                                              AdmInit(), draw));
     }
     layers.push_back(std::move(layer));
   }

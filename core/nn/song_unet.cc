@@ -8,28 +8,28 @@ namespace {
 
 using Kind = LayerPlan::Kind;
 
-constexpr LayerInit kInit = {InitMode::kXavierUniform};
+constexpr LayerInit kSongInit = {InitMode::kXavierUniform};
 // Not quite zero, so that attention and residuals get a gradient at once.
-constexpr LayerInit kInitZero = {InitMode::kXavierUniform, 1e-5};
-constexpr double kEps = 1e-6;
+constexpr LayerInit kSongInitZero = {InitMode::kXavierUniform, 1e-5};
+constexpr double kSongEps = 1e-6;
 
-UNetBlockStyle StyleOf(const NetworkConfig& config) {
+UNetBlockStyle SongStyle(const NetworkConfig& config) {
   UNetBlockStyle style;
   style.emb_channels = config.model_channels * config.channel_mult_emb;
   style.dropout = config.dropout;
   style.skip_scale = std::sqrt(0.5);
-  style.eps = kEps;
+  style.eps = kSongEps;
   style.resample_filter = config.resample_filter;
   style.resample_proj = true;
   style.adaptive_scale = false;
   style.two_times = config.two_times;
-  style.init = kInit;
-  style.init_zero = kInitZero;
+  style.init = kSongInit;
+  style.init_zero = kSongInitZero;
   style.init_attention = {InitMode::kXavierUniform, std::sqrt(0.2)};
   return style;
 }
 
-Conv2dOptions ConvOf(const LayerPlan& plan, const NetworkConfig& config) {
+Conv2dOptions SongConv(const LayerPlan& plan, const NetworkConfig& config) {
   Conv2dOptions options{plan.in, plan.out,  3,
                         plan.up, plan.down, config.resample_filter};
   if (plan.kind == Kind::kAuxDown || plan.kind == Kind::kAuxUp) {
@@ -50,7 +50,7 @@ SongUNet::SongUNet(const NetworkConfig& config, WeightInit& draw)
   const auto linear = [&](const std::string& name, int64_t in, int64_t out,
                           bool bias = true) {
     return register_module(
-        name, std::make_shared<Linear>(in, out, kInit, draw, bias));
+        name, std::make_shared<Linear>(in, out, kSongInit, draw, bias));
   };
   if (config.embedding_type == "positional") {
     map_noise_ = std::make_shared<PositionalEmbedding>(
@@ -81,7 +81,7 @@ std::vector<SongUNet::Layer> SongUNet::Build(
     const std::vector<LayerPlan>& plans, const char* name, WeightInit& draw) {
   const auto folder =
       register_module(name, std::make_shared<torch::nn::Module>(name));
-  const UNetBlockStyle style = StyleOf(config_);
+  const UNetBlockStyle style = SongStyle(config_);
   std::vector<Layer> layers;
   for (const LayerPlan& plan : plans) {
     Layer layer{plan, nullptr, nullptr, nullptr};
@@ -91,13 +91,13 @@ std::vector<SongUNet::Layer> SongUNet::Build(
                          plan, style, AttentionHeads(config_, plan.out), draw));
     } else if (plan.kind == Kind::kAuxNorm) {
       layer.norm = folder->register_module(
-          plan.name, std::make_shared<GroupNorm>(plan.in, kEps));
+          plan.name, std::make_shared<GroupNorm>(plan.in, kSongEps));
     } else {
       layer.conv = folder->register_module(
           plan.name,
           std::make_shared<Conv2d>(
-              ConvOf(plan, config_),
-              plan.kind == Kind::kAuxConv ? kInitZero : kInit, draw));
+              SongConv(plan, config_),
+              plan.kind == Kind::kAuxConv ? kSongInitZero : kSongInit, draw));
     }
     layers.push_back(std::move(layer));
   }

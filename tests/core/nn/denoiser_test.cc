@@ -14,7 +14,7 @@ using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadWeights = absl::StatusCode::kInvalidArgument;
 constexpr char kConv[] = "model.enc.8x8_conv.weight";
 
 at::Tensor Image(int64_t n = 2) {
@@ -65,8 +65,8 @@ TEST(DenoiserTest, LoadingNamesTheTensorThatIsWrongAndChangesNothing) {
   wrong[kConv] = at::zeros({8, 1, 3, 3});
   EXPECT_THAT(
       net->LoadStateDict(wrong),
-      StatusIs(kInvalid, AllOf(HasSubstr(kConv), HasSubstr("[8, 1, 3, 3]"),
-                               HasSubstr("[8, 2, 3, 3]"))));
+      StatusIs(kBadWeights, AllOf(HasSubstr(kConv), HasSubstr("[8, 1, 3, 3]"),
+                                  HasSubstr("[8, 2, 3, 3]"))));
   for (const auto& [name, tensor] : net->StateDict()) {
     EXPECT_TRUE(at::equal(tensor, before.at(name))) << name;
   }
@@ -78,16 +78,17 @@ TEST(DenoiserTest, LoadingIsStrictAboutMissingAndUnexpectedTensors) {
   tensors.erase(kConv);
   EXPECT_THAT(
       net->LoadStateDict(tensors),
-      StatusIs(kInvalid, AllOf(HasSubstr(kConv), HasSubstr("missing"))));
+      StatusIs(kBadWeights, AllOf(HasSubstr(kConv), HasSubstr("missing"))));
   EXPECT_THAT(net->LoadStateDict(tensors, /*strict=*/false), IsOk());
   tensors = Copies(*net);
   tensors["model.extra"] = at::zeros({1});
-  EXPECT_THAT(net->LoadStateDict(tensors),
-              StatusIs(kInvalid, HasSubstr("model.extra [1] is unexpected")));
+  EXPECT_THAT(
+      net->LoadStateDict(tensors),
+      StatusIs(kBadWeights, HasSubstr("model.extra [1] is unexpected")));
   tensors = Copies(*net);
   tensors[kConv] = at::zeros({8, 2, 3, 3}, at::kInt);
   EXPECT_THAT(net->LoadStateDict(tensors),
-              StatusIs(kInvalid, HasSubstr("floating")));
+              StatusIs(kBadWeights, HasSubstr("floating")));
 }
 
 TEST(DenoiserTest, LoadingRefusesTheFilterOfAnotherConfiguration) {
@@ -97,7 +98,7 @@ TEST(DenoiserTest, LoadingRefusesTheFilterOfAnotherConfiguration) {
   ASSERT_EQ(tensors.count(name), 1u);
   tensors[name] = torch::tensor({0.1f, 0.2f, 0.3f, 0.4f}).reshape({1, 1, 2, 2});
   EXPECT_THAT(net->LoadStateDict(tensors),
-              StatusIs(kInvalid, HasSubstr("resample_filter")));
+              StatusIs(kBadWeights, HasSubstr("resample_filter")));
 }
 
 TEST(DenoiserTest, LoadsHalfPrecisionWeights) {
@@ -185,7 +186,7 @@ TEST(DenoiserTest, AStudentOfAnotherShapeIsRefused) {
   c.model_channels = 16;
   const auto student = CreateDenoiser(c, 1);
   EXPECT_THAT(InitFromTeacher(*student, *teacher),
-              StatusIs(kInvalid, HasSubstr("shape")));
+              StatusIs(kBadWeights, HasSubstr("shape")));
 }
 
 TEST(DenoiserTest, ACloneSharesNothing) {

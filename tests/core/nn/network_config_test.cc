@@ -12,7 +12,7 @@ using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadConfig = absl::StatusCode::kInvalidArgument;
 
 TEST(NetworkConfigTest, DefaultsOfBothFamiliesAreValid) {
   EXPECT_THAT(NetworkConfig().Validate(), IsOk());
@@ -45,42 +45,43 @@ TEST(NetworkConfigTest, MissingKeysHaveTheDefaultsOfTheModelType) {
 
 TEST(NetworkConfigTest, RefusesUnknownKeysAndWrongTypes) {
   EXPECT_THAT(NetworkConfig::FromJson({{"chanel_mult", {1, 2}}}),
-              StatusIs(kInvalid, HasSubstr("unknown key \"chanel_mult\"")));
+              StatusIs(kBadConfig, HasSubstr("unknown key \"chanel_mult\"")));
   EXPECT_THAT(NetworkConfig::FromJson({{"num_blocks", "two"}}),
-              StatusIs(kInvalid, HasSubstr("num_blocks")));
+              StatusIs(kBadConfig, HasSubstr("num_blocks")));
   EXPECT_THAT(NetworkConfig::FromJson({{"num_blocks", 2.5}}),
-              StatusIs(kInvalid, HasSubstr("num_blocks is 2.5")));
+              StatusIs(kBadConfig, HasSubstr("num_blocks is 2.5")));
   EXPECT_THAT(NetworkConfig::FromJson(nlohmann::json::array()),
-              StatusIs(kInvalid, HasSubstr("array")));
+              StatusIs(kBadConfig, HasSubstr("array")));
 }
 
 TEST(NetworkConfigTest, SaysWhatIsAllowed) {
   NetworkConfig c;
   c.model_type = "SongNet";
-  EXPECT_THAT(c.Validate(), StatusIs(kInvalid, AllOf(HasSubstr("\"SongNet\""),
-                                                     HasSubstr("SongUNet"))));
+  EXPECT_THAT(c.Validate(), StatusIs(kBadConfig, AllOf(HasSubstr("\"SongNet\""),
+                                                       HasSubstr("SongUNet"))));
   c = NetworkConfig();
   c.img_resolution = 28;
-  EXPECT_THAT(c.Validate(), StatusIs(kInvalid, HasSubstr("divisible by 8")));
+  EXPECT_THAT(c.Validate(), StatusIs(kBadConfig, HasSubstr("divisible by 8")));
   c = NetworkConfig();
   c.dropout = 1;
-  EXPECT_THAT(c.Validate(), StatusIs(kInvalid, HasSubstr("dropout is 1")));
+  EXPECT_THAT(c.Validate(), StatusIs(kBadConfig, HasSubstr("dropout is 1")));
   c = NetworkConfig();
   c.resample_filter = {1, 2, 1};
-  EXPECT_THAT(c.Validate(), StatusIs(kInvalid, HasSubstr("resample_filter")));
+  EXPECT_THAT(c.Validate(), StatusIs(kBadConfig, HasSubstr("resample_filter")));
 }
 
 TEST(NetworkConfigTest, RefusesWidthsThatDoNotDivideIntoGroups) {
   NetworkConfig c;
   c.model_channels = 10;
-  EXPECT_THAT(c.Validate(), StatusIs(kInvalid, AllOf(HasSubstr("32x32_block0"),
-                                                     HasSubstr("groups"))));
+  EXPECT_THAT(c.Validate(),
+              StatusIs(kBadConfig,
+                       AllOf(HasSubstr("32x32_block0"), HasSubstr("groups"))));
 }
 
 TEST(NetworkConfigTest, RefusesSongChoicesForTheOtherFamily) {
   NetworkConfig c = NetworkConfig::Defaults("DhariwalUNet");
   c.embedding_type = "fourier";
-  EXPECT_THAT(c.Validate(), StatusIs(kInvalid, HasSubstr("DhariwalUNet")));
+  EXPECT_THAT(c.Validate(), StatusIs(kBadConfig, HasSubstr("DhariwalUNet")));
 }
 
 }  // namespace
