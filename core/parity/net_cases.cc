@@ -82,8 +82,8 @@ void CompareNorms(CaseContext& c, const std::string& suffix,
             torch::tensor(expected, at::kDouble), tolerance);
 }
 
-absl::Status CompareGradients(CaseContext& c, const Recorded& r,
-                              nn::EdmDenoiser& net) {
+absl::Status CompareNetGradients(CaseContext& c, const Recorded& r,
+                                 nn::EdmDenoiser& net) {
   RETORT_ASSIGN_OR_RETURN(const at::Tensor cotangent, c.Get(r.io, "cotangent"));
   RETORT_ASSIGN_OR_RETURN(const at::Tensor sigma, c.Get(r.io, "sigma"));
   const std::string key =
@@ -137,7 +137,7 @@ absl::Status RunEdmNet(CaseContext& c) {
         LoadCaseNetwork(c, config, "weights.safetensors", dtype));
     RETORT_RETURN_IF_ERROR(CompareOutputs(c, r, *net));
     if (io.count("cotangent") > 0) {
-      RETORT_RETURN_IF_ERROR(CompareGradients(c, r, *net));
+      RETORT_RETURN_IF_ERROR(CompareNetGradients(c, r, *net));
     }
   }
   return absl::OkStatus();

@@ -151,8 +151,7 @@ void CompareWeights(CaseContext& c, const TensorMap& io, const at::Tensor& t,
     at::Tensor actual;
     if (kind == "karras_weight") {
       actual = distill::EdmWeight(t, sigma_data);
-    } else if (const auto weight = distill::ParseCmWeight(kind);
-               weight.ok()) {
+    } else if (const auto weight = distill::ParseCmWeight(kind); weight.ok()) {
       actual = distill::PairWeight(*weight, t, sigma_data);
     } else if (!absl::EndsWith(name, "_s")) {
       c.NotCompared(name, kNoSuchWeight);
@@ -164,7 +163,7 @@ void CompareWeights(CaseContext& c, const TensorMap& io, const at::Tensor& t,
   }
 }
 
-absl::Status RunCm(CaseContext& c) {
+absl::Status RunCmPreconditioning(CaseContext& c) {
   RETORT_ASSIGN_OR_RETURN(const TensorMap io, c.Load("io.safetensors"));
   RETORT_ASSIGN_OR_RETURN(const Tolerance tolerance, c.ToleranceOf("float64"));
   RETORT_ASSIGN_OR_RETURN(const at::Tensor t, c.Get(io, "t"));
@@ -194,7 +193,7 @@ absl::Status RunCm(CaseContext& c) {
   CompareEma(c, io);
   return CompareSchedules(c, tolerance);
 }
-RETORT_PARITY_CASE("cm_preconditioning", RunCm);
+RETORT_PARITY_CASE("cm_preconditioning", RunCmPreconditioning);
 
 // The references' other parametrisations of CTM.
 bool IsOtherParametrization(const std::string& name) {
@@ -229,7 +228,7 @@ absl::Status CompareCtmJumps(CaseContext& c, const TensorMap& io,
                     tolerance);
 }
 
-absl::Status RunCtm(CaseContext& c) {
+absl::Status RunCtmPreconditioning(CaseContext& c) {
   RETORT_ASSIGN_OR_RETURN(const TensorMap io, c.Load("io.safetensors"));
   RETORT_ASSIGN_OR_RETURN(const Tolerance tolerance, c.ToleranceOf("float64"));
   RETORT_ASSIGN_OR_RETURN(const at::Tensor t, c.Get(io, "t"));
@@ -267,7 +266,7 @@ absl::Status RunCtm(CaseContext& c) {
   }
   return absl::OkStatus();
 }
-RETORT_PARITY_CASE("ctm_preconditioning", RunCtm);
+RETORT_PARITY_CASE("ctm_preconditioning", RunCtmPreconditioning);
 
 }  // namespace
 }  // namespace retort::parity
