@@ -82,12 +82,18 @@ int Worker::RunReplica(const Assignment& assignment) {
   } catch (const c10::Error& error) {
     status = absl::InternalError(error.what_without_backtrace());
   }
-  if (!status.ok()) return SayEnd(FailedEnd(status, control_));
-  link_.Flush(kFarewell);
-  if (base::StopRequested()) {
-    return SayEnd(StoppedEnd(control_.stop_reason(), ""));
+  // Said once: whether it is heard or not, a replica that ends is replaced or
+  // was to end.
+  TaskEnded ended = SucceededEnd();
+  if (!status.ok()) {
+    RETORT_LOG(error, "{}", std::string(status.message()));
+    ended = FailedEnd(status, control_);
+  } else if (base::StopRequested()) {
+    ended = StoppedEnd(control_.stop_reason(), "");
   }
-  return SayEnd(SucceededEnd());
+  link_.End(ended, absl::ZeroDuration());
+  link_.Flush(kFarewell);
+  return status.ok() ? kWorkerDone : kWorkerFailed;
 }
 
 int Worker::SayEnd(const TaskEnded& ended) {

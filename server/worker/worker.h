@@ -19,6 +19,7 @@ namespace retort::worker {
 // Exit codes of the process, for the job's log.
 enum WorkerExit {
   kWorkerDone = 0,         // the end was said, or a signal asked for it
+  kWorkerFailed = 1,       // a replica could not serve; the reason was said
   kWorkerUsage = 2,        // the command line
   kWorkerNotAssigned = 3,  // nothing to do came within the lease
   kWorkerFenced = 4,       // another incarnation has taken over

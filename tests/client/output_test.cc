@@ -1,0 +1,47 @@
+#include "client/output.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client/call_status.h"
+#include "retort/v1/job_service.pb.h"
+
+namespace retort::client {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(OutputTest, JsonHasTheNamesOfTheApiAndZeros) {
+  v1::JobProgress progress;
+  progress.set_images_per_second(2.5);
+  EXPECT_THAT(ToJson(progress), HasSubstr("\"images_per_second\": 2.5"));
+  EXPECT_THAT(ToJson(progress, false), HasSubstr("\"loss\":0"));
+}
+
+TEST(OutputTest, TableColumnsAreAsWideAsTheirWidestCell) {
+  Table table({"A", "B"});
+  table.Add({"long cell", "x"});
+  table.Add({"y"});
+  EXPECT_EQ(table.ToString(), "A          B\nlong cell  x\ny\n");
+}
+
+TEST(OutputTest, PeriodsReadWell) {
+  EXPECT_EQ(Period(absl::Seconds(4)), "4 s");
+  EXPECT_EQ(Period(absl::Seconds(123)), "2 m 03 s");
+  EXPECT_EQ(Period(absl::Seconds(3720)), "1 h 02 m");
+  EXPECT_EQ(Period(absl::Hours(49)), "2 d 01 h");
+  EXPECT_EQ(Period(absl::Seconds(-5)), "0 s");
+}
+
+TEST(OutputTest, BytesReadWell) {
+  EXPECT_EQ(Bytes(17), "17 B");
+  EXPECT_EQ(Bytes(1536), "1.5 KiB");
+  EXPECT_EQ(Bytes(int64_t{3} << 30), "3.0 GiB");
+}
+
+TEST(OutputTest, AFileThatCannotBeWrittenIsAUsageError) {
+  EXPECT_EQ(ExitCodeOf(WriteOutput("/no/such/folder/x", "x")), kExitUsage);
+}
+
+}  // namespace
+}  // namespace retort::client

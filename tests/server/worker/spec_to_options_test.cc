@@ -1,0 +1,86 @@
+#include "server/worker/spec_to_options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/analytic/artefact.h"
+#include "tests/support/status_matchers.h"
+
+namespace retort::worker {
+namespace {
+
+using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(SpecToOptionsTest, EmptyTeacherSpecGetsTheDocumentedDefaults) {
+  const train::TrainOptions options = ToTrainOptions(v1::TrainTeacherSpec());
+  EXPECT_EQ(options.method, train::Method::kEdm);
+  EXPECT_EQ(options.optimizer.name, "adam");
+  EXPECT_EQ(options.learning_rate, 1e-3);
+  EXPECT_EQ(options.batch_size, 64);
+  EXPECT_EQ(options.checkpoint_every, 500);
+  EXPECT_THAT(options.ema_rates, ElementsAre(0.999));
+  EXPECT_EQ(options.edm.p_mean, -1.2);
+}
+
+TEST(SpecToOptionsTest, EmptyDistillSpecGetsTheDocumentedDefaults) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const train::TrainOptions options,
+                              ToTrainOptions(v1::DistillSpec()));
+  EXPECT_EQ(options.method, train::Method::kCtm);
+  EXPECT_EQ(options.optimizer.name, "radam");
+  EXPECT_EQ(options.learning_rate, 4e-4);
+  EXPECT_EQ(options.distance.name, "pseudo-huber");
+  EXPECT_EQ(options.ctm.num_times, 18);
+  EXPECT_EQ(options.ctm.max_ode_steps, 17);
+  EXPECT_TRUE(options.ctm.weight_steps_by_k);
+  EXPECT_EQ(options.ctm.denoising_weight, 1);
+}
+
+TEST(SpecToOptionsTest, MinusOneSwitchesOffWhatZeroWouldDefault) {
+  v1::DistillSpec distill;
+  distill.set_dsm_weight(-1);
+  EXPECT_EQ(ToTrainOptions(distill)->ctm.denoising_weight, 0);
+  v1::EstimatePreconditioningSpec estimate;
+  EXPECT_EQ(ToPreconditionOptions(estimate).trajectory.trajectories, 2048);
+  estimate.set_trajectories(-1);
+  EXPECT_FALSE(ToPreconditionOptions(estimate).fit);
+}
+
+TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {
+  v1::DistillSpec spec;
+  spec.set_distance(v1::DistillSpec::DISTANCE_LPIPS);
+  EXPECT_THAT(ToTrainOptions(spec), StatusIs(absl::StatusCode::kInvalidArgument,
+                                             HasSubstr("DISTANCE_LPIPS")));
+}
+
+TEST(SpecToOptionsTest, EmptyNetworkSpecMakesAValidNetwork) {
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const nn::NetworkConfig config,
+      ToNetworkConfig(v1::NetworkSpec(), math::NoiseSchedule(), 32, 1, 10));
+  EXPECT_EQ(config.model_type, "SongUNet");
+  EXPECT_EQ(config.model_channels, 32);
+  EXPECT_THAT(config.channel_mult, ElementsAre(1, 2, 2));
+  EXPECT_EQ(config.label_dim, 10);
+}
+
+TEST(SpecToOptionsTest, NamesTheFieldOfAnImpossibleNetwork) {
+  v1::NetworkSpec spec;
+  spec.set_encoder_type("wishful");
+  EXPECT_THAT(
+      ToNetworkConfig(spec, math::NoiseSchedule(), 32, 1, 10),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("encoder_type")));
+}
+
+TEST(SpecToOptionsTest, EveryPreconditioningHasANameThatCoreKnows) {
+  for (int kind = 0; kind < v1::PreconditioningKind_ARRAYSIZE; ++kind) {
+    const std::string name =
+        JumpName(static_cast<v1::PreconditioningKind>(kind),
+                 v1::DistillSpec::METHOD_CTM);
+    EXPECT_THAT(analytic::JumpNames(), ::testing::Contains(name));
+  }
+}
+
+}  // namespace
+}  // namespace retort::worker

@@ -1,0 +1,200 @@
+#include "server/worker/task.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server/worker/check_model.h"
+#include "server/worker/loaded_model.h"
+#include "tests/server/worker/fake_outbox.h"
+#include "tests/server/worker/small_models.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "torch/torch.h"
+
+namespace retort::worker {
+namespace {
+
+using internal::v1::TaskEnded;
+using ::retort::testing::IsOk;
+using ::testing::HasSubstr;
+
+class TaskTest : public ::testing::Test {
+ protected:
+  TaskTest() {
+    at::set_num_threads(1);
+    WriteSmallData(dir_ / "data", 32);
+    context_.outbox = &outbox_;
+    context_.control = &control_;
+    context_.assignment.set_job_dir(dir_ / "job");
+    context_.assignment.set_job_name("projects/p/jobs/j");
+    context_.assignment.set_spec_sha256("5pec");
+  }
+
+  v1::TrainingSpec Training(int64_t iterations) {
+    v1::TrainingSpec training;
+    training.set_batch_size(4);
+    training.set_iterations(iterations);
+    training.set_log_every(1);
+    training.set_checkpoint_every(2);
+    return training;
+  }
+
+  void SetTeacherSpec(int64_t iterations) {
+    auto* spec = context_.assignment.mutable_spec()->mutable_train_teacher();
+    spec->mutable_data()->set_path(dir_ / "data");
+    spec->mutable_network()->set_model_channels(4);
+    spec->mutable_network()->add_channel_mult(1);
+    *spec->mutable_training() = Training(iterations);
+  }
+
+  void AddModel(const std::string& name, const std::string& kind) {
+    WriteSmallModel(dir_ / name, kind, /*resolution=*/32);
+    (*context_.assignment.mutable_model_dirs())[name] = dir_ / name;
+  }
+
+  std::string Result() { return dir_ / "job/result"; }
+
+  testing::TempDir dir_;
+  FakeOutbox outbox_;
+  TaskControl control_;
+  TaskContext context_;
+};
+
+TEST_F(TaskTest, TrainsATeacherAndLeavesAModelWithItsLineage) {
+  SetTeacherSpec(4);
+  const TaskEnded ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  EXPECT_THAT(ended.model_dirs(), ::testing::ElementsAre("result"));
+  RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel model, LoadModel(Result()));
+  EXPECT_EQ(model.manifest.lineage["job"], "projects/p/jobs/j");
+  EXPECT_EQ(model.manifest.lineage["spec_sha256"], "5pec");
+  EXPECT_EQ(outbox_.progress.back().progress().step(), 4);
+  EXPECT_TRUE(outbox_.progress.back().metrics().contains("loss"));
+  ASSERT_FALSE(outbox_.checkpoints.empty());
+  EXPECT_EQ(outbox_.checkpoints.back().checkpoint().sha256().size(), 64);
+  EXPECT_GT(outbox_.checkpoints.back().checkpoint().bytes(), 0);
+}
+
+TEST_F(TaskTest, ACancelledTaskWritesACheckpointFirst) {
+  SetTeacherSpec(1000000);
+  control_.Stop(StopReason::kCancel);
+  const TaskEnded ended = RunTask(context_);
+  EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_CANCELLED);
+  EXPECT_EQ(outbox_.checkpoints.size(), 1);
+}
+
+TEST_F(TaskTest, ASignalStopsATaskAndTheNextRunGoesOn) {
+  SetTeacherSpec(4);
+  control_.Stop(StopReason::kSignal);
+  EXPECT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_STOPPED);
+  TaskControl fresh;
+  context_.control = &fresh;
+  EXPECT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+}
+
+TEST_F(TaskTest, DistillsATrajectoryModel) {
+  AddModel("t", "teacher");
+  auto* spec = context_.assignment.mutable_spec()->mutable_distill();
+  spec->set_teacher("t");
+  spec->mutable_data()->set_path(dir_ / "data");
+  spec->set_max_ode_steps(1);
+  spec->set_zero_init_second_time(true);
+  *spec->mutable_training() = Training(2);
+  const TaskEnded ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel model, LoadModel(Result()));
+  EXPECT_EQ(model.manifest.kind, "ctm");
+  EXPECT_EQ(model.solver, sample::Solver::kTrajectory);
+  EXPECT_EQ(model.manifest.lineage["teacher"], "t");
+}
+
+TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
+  AddModel("t", "teacher");
+  auto* spec =
+      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
+  spec->set_teacher("t");
+  spec->mutable_data()->set_path(dir_ / "data");
+  spec->set_knots(4);
+  spec->set_samples_per_knot(4);
+  spec->set_trajectories(4);
+  spec->set_grid_size(3);
+  TaskEnded ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  EXPECT_TRUE(base::FileExists(Result() + "/preconditioning.svg"));
+
+  (*context_.assignment.mutable_model_dirs())["p"] = Result();
+  context_.assignment.set_job_dir(dir_ / "job2");
+  auto* distill = context_.assignment.mutable_spec()->mutable_distill();
+  distill->set_teacher("t");
+  distill->mutable_data()->set_path(dir_ / "data");
+  distill->set_preconditioning(v1::PRECONDITIONING_KIND_FITTED_STATE);
+  distill->set_preconditioning_artifact("p");
+  distill->set_grid_size(3);
+  *distill->mutable_training() = Training(1);
+  ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  EXPECT_THAT(LoadModel(dir_ / "job2/result"), IsOk());
+}
+
+TEST_F(TaskTest, StopsAnEstimation) {
+  AddModel("t", "teacher");
+  auto* spec =
+      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
+  spec->set_teacher("t");
+  spec->mutable_data()->set_path(dir_ / "data");
+  control_.Stop(StopReason::kPause);
+  const TaskEnded ended = RunTask(context_);
+  EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_STOPPED) << ended.reason();
+}
+
+TEST_F(TaskTest, FailsWithTheReasonWhenDataIsMissing) {
+  SetTeacherSpec(4);
+  context_.assignment.mutable_spec()
+      ->mutable_train_teacher()
+      ->mutable_data()
+      ->set_path(dir_ / "nothing");
+  const TaskEnded ended = RunTask(context_);
+  EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_FAILED);
+  EXPECT_THAT(ended.reason(), HasSubstr("nothing"));
+}
+
+TEST_F(TaskTest, FailsWhenTheServerSentNoFolderForAModel) {
+  auto* spec = context_.assignment.mutable_spec()->mutable_distill();
+  spec->set_teacher("gone");
+  spec->mutable_data()->set_path(dir_ / "data");
+  EXPECT_THAT(RunTask(context_).reason(), HasSubstr("'gone'"));
+}
+
+TEST(StoppedEndTest, ACancelOutweighsAPauseButNotTheOtherWayRound) {
+  TaskControl control;
+  control.Stop(StopReason::kPause);
+  control.Stop(StopReason::kCancel);
+  control.Stop(StopReason::kSignal);
+  EXPECT_EQ(control.stop_reason(), StopReason::kCancel);
+}
+
+TEST(CheckModelTest, CountsParametersOfAWholeModel) {
+  testing::TempDir dir;
+  WriteSmallModel(dir / "m", "teacher");
+  const nlohmann::json result = CheckModel(dir / "m");
+  EXPECT_TRUE(result["ok"].get<bool>()) << result;
+  EXPECT_GT(result["parameters"].get<int64_t>(), 0);
+}
+
+TEST(CheckModelTest, NamesTheTensorThatDoesNotFit) {
+  testing::TempDir dir;
+  auto contents = [&] {
+    WriteSmallModel(dir / "m", "teacher");
+    return *io::ReadModelDir(dir / "m");
+  }();
+  contents.tensors["model.map_layer0.weight"] = at::zeros({3, 3});
+  ASSERT_THAT(io::WriteModelDir(dir / "m", contents.manifest, contents.tensors),
+              IsOk());
+  const nlohmann::json result = CheckModel(dir / "m");
+  EXPECT_FALSE(result["ok"].get<bool>());
+  EXPECT_THAT(result["error"].get<std::string>(),
+              HasSubstr("model.map_layer0.weight"));
+}
+
+}  // namespace
+}  // namespace retort::worker
