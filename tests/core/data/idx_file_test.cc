@@ -16,7 +16,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
+constexpr auto kDamaged = absl::StatusCode::kDataLoss;
 
 TEST(IdxFileTest, ParsesPlainAndCompressedFilesAlike) {
   const std::string plain = IdxBytes({2, 3}, "abcdef");
@@ -32,21 +32,21 @@ TEST(IdxFileTest, RefusesAnotherMagicNumber) {
   file[2] = 0x0d;  // floats
   EXPECT_THAT(
       ParseIdx(file, 1, "dir/f"),
-      StatusIs(kDataLoss, AllOf(HasSubstr("dir/f"), HasSubstr("at offset 0"),
-                                HasSubstr("expected the IDX magic "
-                                          "0x00000801"),
-                                HasSubstr("found 0x00000d01"))));
+      StatusIs(kDamaged, AllOf(HasSubstr("dir/f"), HasSubstr("at offset 0"),
+                               HasSubstr("expected the IDX magic "
+                                         "0x00000801"),
+                               HasSubstr("found 0x00000d01"))));
 }
 
 TEST(IdxFileTest, RefusesAnotherNumberOfDimensions) {
-  EXPECT_THAT(ParseIdx(IdxBytes({1, 1}, "a"), 3, "f"), StatusIs(kDataLoss));
+  EXPECT_THAT(ParseIdx(IdxBytes({1, 1}, "a"), 3, "f"), StatusIs(kDamaged));
 }
 
 TEST(IdxFileTest, RefusesEveryTruncation) {
   const std::string plain = IdxBytes({2, 3}, "abcdef");
   for (const std::string& file : {plain, Gzip(plain)}) {
     for (size_t size = 0; size < file.size(); ++size) {
-      EXPECT_THAT(ParseIdx(file.substr(0, size), 2, "f"), StatusIs(kDataLoss))
+      EXPECT_THAT(ParseIdx(file.substr(0, size), 2, "f"), StatusIs(kDamaged))
           << size;
     }
   }
@@ -55,25 +55,25 @@ TEST(IdxFileTest, RefusesEveryTruncation) {
 TEST(IdxFileTest, SaysWhereTheDataEnds) {
   const std::string plain = IdxBytes({2, 3}, "abcd");
   EXPECT_THAT(ParseIdx(plain, 2, "f"),
-              StatusIs(kDataLoss, HasSubstr("ends at offset 16, expected 18")));
+              StatusIs(kDamaged, HasSubstr("ends at offset 16, expected 18")));
   EXPECT_THAT(ParseIdx(Gzip(plain), 2, "f"),
-              StatusIs(kDataLoss, HasSubstr("ends at offset 16, expected 18")));
+              StatusIs(kDamaged, HasSubstr("ends at offset 16, expected 18")));
 }
 
 TEST(IdxFileTest, RefusesBytesBeyondTheArray) {
   const std::string plain = IdxBytes({2}, "abc");
   EXPECT_THAT(ParseIdx(plain, 1, "f"),
-              StatusIs(kDataLoss, HasSubstr("goes on at offset 10")));
+              StatusIs(kDamaged, HasSubstr("goes on at offset 10")));
   EXPECT_THAT(ParseIdx(Gzip(plain), 1, "f"),
-              StatusIs(kDataLoss, HasSubstr("goes on at offset 10")));
+              StatusIs(kDamaged, HasSubstr("goes on at offset 10")));
 }
 
 TEST(IdxFileTest, RefusesAnArrayThatItsFileCannotHold) {
   EXPECT_THAT(
       ParseIdx(IdxBytes({0x7fffffff, 0x7fffffff, 0x7fffffff}, ""), 3, "f"),
-      StatusIs(kDataLoss, HasSubstr("above the limit")));
+      StatusIs(kDamaged, HasSubstr("above the limit")));
   EXPECT_THAT(ParseIdx(Gzip(IdxBytes({1 << 29}, "")), 1, "f"),
-              StatusIs(kDataLoss, HasSubstr("cannot hold")));
+              StatusIs(kDamaged, HasSubstr("cannot hold")));
 }
 
 TEST(IdxFileTest, NoticesFlippedBitsOfACompressedFile) {
@@ -81,7 +81,7 @@ TEST(IdxFileTest, NoticesFlippedBitsOfACompressedFile) {
   for (size_t i = 10; i < file.size(); ++i) {  // past gzip's own header
     std::string damaged = file;
     damaged[i] ^= 0x40;
-    EXPECT_THAT(ParseIdx(damaged, 1, "f"), StatusIs(kDataLoss)) << i;
+    EXPECT_THAT(ParseIdx(damaged, 1, "f"), StatusIs(kDamaged)) << i;
   }
 }
 

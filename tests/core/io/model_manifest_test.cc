@@ -13,7 +13,7 @@ namespace {
 using ::retort::testing::StatusIs;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadManifest = absl::StatusCode::kInvalidArgument;
 
 nlohmann::json Valid() {
   ModelManifest manifest;
@@ -39,14 +39,14 @@ TEST(ModelManifestTest, RefusesAVersionOfTheFutureBeforeAnythingElse) {
   json["format_version"] = 2;
   json["new_field"] = true;
   EXPECT_THAT(ModelManifest::FromJson(json),
-              StatusIs(kInvalid, HasSubstr("is 2; this program reads 1")));
+              StatusIs(kBadManifest, HasSubstr("is 2; this program reads 1")));
 }
 
 TEST(ModelManifestTest, NamesAnUnknownField) {
   nlohmann::json json = Valid();
   json["colour"] = "red";
   EXPECT_THAT(ModelManifest::FromJson(json),
-              StatusIs(kInvalid, HasSubstr("'colour' is not known")));
+              StatusIs(kBadManifest, HasSubstr("'colour' is not known")));
 }
 
 TEST(ModelManifestTest, RefusesFieldsOfTheWrongType) {
@@ -56,16 +56,16 @@ TEST(ModelManifestTest, RefusesFieldsOfTheWrongType) {
     nlohmann::json json = Valid();
     json[field] = {1, 2};
     EXPECT_THAT(ModelManifest::FromJson(json),
-                StatusIs(kInvalid, HasSubstr(field)));
+                StatusIs(kBadManifest, HasSubstr(field)));
   }
-  EXPECT_THAT(ModelManifest::FromJson("text"), StatusIs(kInvalid));
+  EXPECT_THAT(ModelManifest::FromJson("text"), StatusIs(kBadManifest));
 }
 
 TEST(ModelManifestTest, RefusesAnUnknownKind) {
   nlohmann::json json = Valid();
   json["kind"] = "gan";
   EXPECT_THAT(ModelManifest::FromJson(json),
-              StatusIs(kInvalid, HasSubstr("kind")));
+              StatusIs(kBadManifest, HasSubstr("kind")));
 }
 
 TEST(ModelManifestTest, RefusesFileNamesThatLeaveTheDirectory) {
@@ -74,7 +74,7 @@ TEST(ModelManifestTest, RefusesFileNamesThatLeaveTheDirectory) {
     nlohmann::json json = Valid();
     json["files"][name] = std::string(64, 'a');
     EXPECT_THAT(ModelManifest::FromJson(json),
-                StatusIs(kInvalid, HasSubstr("not a plain one")))
+                StatusIs(kBadManifest, HasSubstr("not a plain one")))
         << name;
   }
 }
@@ -84,7 +84,7 @@ TEST(ModelManifestTest, RefusesHashesThatAreNone) {
     nlohmann::json json = Valid();
     json["files"]["plot.svg"] = hash;
     EXPECT_THAT(ModelManifest::FromJson(json),
-                StatusIs(kInvalid, HasSubstr("plot.svg")));
+                StatusIs(kBadManifest, HasSubstr("plot.svg")));
   }
 }
 
@@ -92,14 +92,14 @@ TEST(ModelManifestTest, RefusesTwoHashesOfTheWeights) {
   nlohmann::json json = Valid();
   json["weights_sha256"] = std::string(64, 'b');
   EXPECT_THAT(ModelManifest::FromJson(json),
-              StatusIs(kInvalid, HasSubstr("differs")));
+              StatusIs(kBadManifest, HasSubstr("differs")));
 }
 
 TEST(ModelManifestTest, NeedsTheWeights) {
   nlohmann::json json = Valid();
   json["files"].erase("weights.safetensors");
   EXPECT_THAT(ModelManifest::FromJson(json),
-              StatusIs(kInvalid, HasSubstr("does not list")));
+              StatusIs(kBadManifest, HasSubstr("does not list")));
 }
 
 }  // namespace

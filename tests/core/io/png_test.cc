@@ -53,13 +53,13 @@ TEST(PngTest, EncodesStridedImages) {
 }
 
 TEST(PngTest, RefusesWhatIsNoImage) {
-  const auto kInvalid = absl::StatusCode::kInvalidArgument;
+  const auto kBadImage = absl::StatusCode::kInvalidArgument;
   EXPECT_THAT(EncodePng(at::zeros({2, 2})),
-              StatusIs(kInvalid, HasSubstr("not Float [2,2]")));
-  EXPECT_THAT(EncodePng(at::zeros({2, 2, 2}, at::kByte)), StatusIs(kInvalid));
-  EXPECT_THAT(EncodePng(at::zeros({0, 2}, at::kByte)), StatusIs(kInvalid));
+              StatusIs(kBadImage, HasSubstr("not Float [2,2]")));
+  EXPECT_THAT(EncodePng(at::zeros({2, 2, 2}, at::kByte)), StatusIs(kBadImage));
+  EXPECT_THAT(EncodePng(at::zeros({0, 2}, at::kByte)), StatusIs(kBadImage));
   EXPECT_THAT(EncodePng(at::Tensor()),
-              StatusIs(kInvalid, HasSubstr("undefined")));
+              StatusIs(kBadImage, HasSubstr("undefined")));
 }
 
 TEST(ToUint8Test, ScalesClipsAndCutsOffTheFraction) {

@@ -18,7 +18,7 @@ using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadHeader = absl::StatusCode::kInvalidArgument;
 
 // A header with one tensor "x"; single quotes stand for double ones.
 std::string OneTensor(absl::string_view dtype, absl::string_view shape,
@@ -49,29 +49,29 @@ TEST(SafetensorsHeaderTest, ParsesNoTensorsAtAll) {
 
 TEST(SafetensorsHeaderTest, RefusesWhatIsNotAnObject) {
   for (const char* json : {"", "[]", "1", "{", "{}}", "\xff", "{\"a\":1,}"}) {
-    EXPECT_THAT(ParseSafetensorsHeader(json, 0), StatusIs(kInvalid)) << json;
+    EXPECT_THAT(ParseSafetensorsHeader(json, 0), StatusIs(kBadHeader)) << json;
   }
 }
 
 TEST(SafetensorsHeaderTest, RefusesDeepNestingWithoutRecursing) {
   EXPECT_THAT(ParseSafetensorsHeader(std::string(1 << 20, '['), 0),
-              StatusIs(kInvalid, HasSubstr("nests too deep")));
+              StatusIs(kBadHeader, HasSubstr("nests too deep")));
   EXPECT_THAT(ParseSafetensorsHeader(OneTensor("F32", "[[1]]", "[0,4]"), 4),
-              StatusIs(kInvalid, HasSubstr("nests too deep")));
+              StatusIs(kBadHeader, HasSubstr("nests too deep")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesDuplicateTensorNames) {
   const std::string entry =
       Quoted("'x':{'dtype':'U8','shape':[1],'data_offsets':[0,1]}");
   EXPECT_THAT(ParseSafetensorsHeader("{" + entry + "," + entry + "}", 1),
-              StatusIs(kInvalid, HasSubstr("'x' occurs twice")));
+              StatusIs(kBadHeader, HasSubstr("'x' occurs twice")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesDuplicateFieldsOfATensor) {
   const std::string json = Quoted(
       "{'x':{'dtype':'U8','shape':[1],'shape':[1],'data_offsets':[0,1]}}");
   EXPECT_THAT(ParseSafetensorsHeader(json, 1),
-              StatusIs(kInvalid, HasSubstr("'shape' occurs twice")));
+              StatusIs(kBadHeader, HasSubstr("'shape' occurs twice")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesUnknownAndMissingFields) {
@@ -80,15 +80,15 @@ TEST(SafetensorsHeaderTest, RefusesUnknownAndMissingFields) {
         "{'dtype':'U8','shape':[1],'data_offsets':[0,1],'more':0}"}) {
     EXPECT_THAT(
         ParseSafetensorsHeader(Quoted(absl::StrCat("{'x':", entry, "}")), 1),
-        StatusIs(kInvalid, HasSubstr("tensor 'x'")))
+        StatusIs(kBadHeader, HasSubstr("tensor 'x'")))
         << entry;
   }
 }
 
 TEST(SafetensorsHeaderTest, NamesAnUnsupportedDtypeAndTheSupportedOnes) {
   EXPECT_THAT(ParseSafetensorsHeader(OneTensor("F8_E4M3", "[1]", "[0,1]"), 1),
-              StatusIs(kInvalid, HasSubstr("'x' has dtype 'F8_E4M3'; convert "
-                                           "it to one of I64 F64 F32")));
+              StatusIs(kBadHeader, HasSubstr("'x' has dtype 'F8_E4M3'; convert "
+                                             "it to one of I64 F64 F32")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesShapesThatAreNotSizes) {
@@ -96,7 +96,7 @@ TEST(SafetensorsHeaderTest, RefusesShapesThatAreNotSizes) {
        {"[-1]", "[1.5]", "['1']", "[null]", "{}", "1", "[18446744073709551615]",
         "[1e3]", "[99999999999999999999]"}) {
     EXPECT_THAT(ParseSafetensorsHeader(OneTensor("U8", shape, "[0,1]"), 1),
-                StatusIs(kInvalid))
+                StatusIs(kBadHeader))
         << shape;
   }
 }
@@ -106,7 +106,7 @@ TEST(SafetensorsHeaderTest, RefusesShapesWhoseProductOverflows) {
        {"[4294967296,4294967296]", "[9223372036854775807,9223372036854775807]",
         "[0,4294967296,4294967296]", "[2305843009213693952,4]"}) {
     EXPECT_THAT(ParseSafetensorsHeader(OneTensor("F64", shape, "[0,0]"), 0),
-                StatusIs(kInvalid, HasSubstr("beyond 64-bit sizes")))
+                StatusIs(kBadHeader, HasSubstr("beyond 64-bit sizes")))
         << shape;
   }
 }
@@ -115,34 +115,34 @@ TEST(SafetensorsHeaderTest, RefusesTooManyDimensions) {
   std::string shape = "[1";
   for (int i = 0; i < 100; ++i) shape += ",1";
   EXPECT_THAT(ParseSafetensorsHeader(OneTensor("U8", shape + "]", "[0,1]"), 1),
-              StatusIs(kInvalid, HasSubstr("short array")));
+              StatusIs(kBadHeader, HasSubstr("short array")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesOffsetsThatAreNotAnAscendingPair) {
   for (const char* offsets : {"[1,0]", "[0]", "[0,1,2]", "[-1,0]", "[0,1.0]",
                               "0", "[0,18446744073709551615]"}) {
     EXPECT_THAT(ParseSafetensorsHeader(OneTensor("U8", "[1]", offsets), 1),
-                StatusIs(kInvalid))
+                StatusIs(kBadHeader))
         << offsets;
   }
 }
 
 TEST(SafetensorsHeaderTest, RefusesAByteCountThatDoesNotFitTheShape) {
   EXPECT_THAT(ParseSafetensorsHeader(OneTensor("F32", "[2]", "[0,4]"), 4),
-              StatusIs(kInvalid, HasSubstr("needs 8 bytes by its shape but "
-                                           "has 4 by its offsets")));
+              StatusIs(kBadHeader, HasSubstr("needs 8 bytes by its shape but "
+                                             "has 4 by its offsets")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesDataBeyondTheFile) {
   EXPECT_THAT(ParseSafetensorsHeader(OneTensor("U8", "[9]", "[0,9]"), 8),
-              StatusIs(kInvalid, HasSubstr("truncated")));
+              StatusIs(kBadHeader, HasSubstr("truncated")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesDataThatNoTensorOwns) {
   EXPECT_THAT(ParseSafetensorsHeader(OneTensor("U8", "[8]", "[0,8]"), 9),
-              StatusIs(kInvalid, HasSubstr("the file has 9")));
+              StatusIs(kBadHeader, HasSubstr("the file has 9")));
   EXPECT_THAT(ParseSafetensorsHeader(OneTensor("U8", "[8]", "[1,9]"), 9),
-              StatusIs(kInvalid, HasSubstr("leave a gap")));
+              StatusIs(kBadHeader, HasSubstr("leave a gap")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesOverlap) {
@@ -150,7 +150,7 @@ TEST(SafetensorsHeaderTest, RefusesOverlap) {
       "{'a':{'dtype':'U8','shape':[4],'data_offsets':[0,4]},"
       "'b':{'dtype':'U8','shape':[4],'data_offsets':[3,7]}}");
   EXPECT_THAT(ParseSafetensorsHeader(json, 7),
-              StatusIs(kInvalid, HasSubstr("overlap")));
+              StatusIs(kBadHeader, HasSubstr("overlap")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesTwoTensorsInTheSameBytes) {
@@ -158,14 +158,14 @@ TEST(SafetensorsHeaderTest, RefusesTwoTensorsInTheSameBytes) {
       "{'a':{'dtype':'U8','shape':[4],'data_offsets':[0,4]},"
       "'b':{'dtype':'U8','shape':[4],'data_offsets':[0,4]}}");
   EXPECT_THAT(ParseSafetensorsHeader(json, 4),
-              StatusIs(kInvalid, HasSubstr("overlap")));
+              StatusIs(kBadHeader, HasSubstr("overlap")));
 }
 
 TEST(SafetensorsHeaderTest, RefusesMetadataThatIsNotText) {
   for (const char* metadata : {"[]", "1", "{'a':1}", "{'a':{}}"}) {
     EXPECT_THAT(ParseSafetensorsHeader(
                     Quoted(absl::StrCat("{'__metadata__':", metadata, "}")), 0),
-                StatusIs(kInvalid))
+                StatusIs(kBadHeader))
         << metadata;
   }
 }
