@@ -236,8 +236,6 @@ grpc::Status Link::ReadOneStream() {
   {
     absl::MutexLock lock(&mutex_);
     attached_ = false;
-    // A write that hangs on a dead stream must not hold the reader up.
-    context.TryCancel();
     if (spoke) last_contact_ = absl::Now();
   }
   {
