@@ -20,10 +20,11 @@ if(NOT TARGET LibTorch::LibTorch)
     "SHELL:-idirafter ${_t}/include"
     "SHELL:-idirafter ${_t}/include/torch/csrc/api/include")
   target_compile_definitions(LibTorch::LibTorch INTERFACE _GLIBCXX_USE_CXX11_ABI=1)
+  # Not libtorch.so: it holds nothing and asks for libtorch_cuda.so.
   # --no-as-needed: operators register themselves in libtorch_cpu's
   # constructors.
   target_link_libraries(LibTorch::LibTorch INTERFACE
-    -Wl,--no-as-needed ${_t}/lib/libtorch.so ${_t}/lib/libtorch_cpu.so ${_t}/lib/libc10.so
+    -Wl,--no-as-needed ${_t}/lib/libtorch_cpu.so ${_t}/lib/libc10.so
     -Wl,--as-needed)
   file(GLOB _nvidia ${RETORT_LIBTORCH}/nvidia/cu13/lib ${RETORT_LIBTORCH}/nvidia/*/lib)
   list(REMOVE_DUPLICATES _nvidia)

@@ -29,7 +29,7 @@ TEST(LayersTest, HalvingIsAConvolutionWithTheFilter) {
     EXPECT_NEAR(filter.sum().item<double>(), 1, 1e-6);
     const int64_t pad = (static_cast<int64_t>(f.size()) - 1) / 2;
     const at::Tensor expected =
-        at::conv2d(x, filter.repeat({3, 1, 1, 1}), {}, 2, pad, 1, 3);
+        at::conv2d(x, filter.repeat({3, 1, 1, 1}), at::Tensor(), 2, pad, 1, 3);
     EXPECT_TRUE(at::allclose(conv.Forward(x), expected, 1e-5, 1e-6));
   }
 }
@@ -43,7 +43,7 @@ TEST(LayersTest, DoublingIsATransposedConvolutionWithFourTimesTheFilter) {
     const Conv2d conv = MakeConv(options);
     at::Tensor expected = at::conv_transpose2d(
         x, (conv.named_buffers()["resample_filter"] * 4).repeat({3, 1, 1, 1}),
-        {}, 2, 0, 0, 3);
+        at::Tensor(), 2, 0, 0, 3);
     if (kernel > 0) {
       expected = at::conv2d(expected, Parameter(conv, "weight"),
                             Parameter(conv, "bias"), 1, kernel / 2);
@@ -62,8 +62,9 @@ TEST(LayersTest, FusedHalvingConvolvesFirst) {
   const Conv2d conv = MakeConv(options);
   const at::Tensor filter =
       conv.named_buffers()["resample_filter"].repeat({4, 1, 1, 1});
-  at::Tensor expected = at::conv2d(x, Parameter(conv, "weight"), {}, 1, 2);
-  expected = at::conv2d(expected, filter, {}, 2, 0, 1, 4) +
+  at::Tensor expected =
+      at::conv2d(x, Parameter(conv, "weight"), at::Tensor(), 1, 2);
+  expected = at::conv2d(expected, filter, at::Tensor(), 2, 0, 1, 4) +
              Parameter(conv, "bias").reshape({1, -1, 1, 1});
   EXPECT_TRUE(at::allclose(conv.Forward(x), expected, 1e-5, 1e-5));
 }
