@@ -100,8 +100,9 @@ absl::Status AddDerivedTensors(const PreconditioningArtefact& artefact,
   (*tensors)["table.ln_l"] = ToTensor(ln_l);
   (*tensors)["table.ln_s"] = ToTensor(table->ln_s());
   if (artefact.moments) {
-    RETORT_ASSIGN_OR_RETURN(const auto fitted,
-                            FittedTable::Fit(*artefact.moments));
+    RETORT_ASSIGN_OR_RETURN(
+        const auto fitted,
+        FittedTable::Fit(*artefact.moments, artefact.schedule.sigma_data));
     AddFittedPairs(*fitted, FitTarget::kState, "fit.state", tensors);
     AddFittedPairs(*fitted, FitTarget::kDenoiser, "fit.denoiser", tensors);
   }
@@ -457,8 +458,9 @@ absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJumpFrom(
         "' needs an artefact with trajectories; estimate one with the fit "
         "switched on"));
   }
-  RETORT_ASSIGN_OR_RETURN(const auto table,
-                          FittedTable::Fit(*artefact->moments));
+  RETORT_ASSIGN_OR_RETURN(
+      const auto table,
+      FittedTable::Fit(*artefact->moments, artefact->schedule.sigma_data));
   RETORT_RETURN_IF_ERROR(CheckCovers(schedule, table->t_min(), table->t_max()));
   return std::make_shared<FittedJump>(
       table, name == "fitted-state" ? FitTarget::kState : FitTarget::kDenoiser);

@@ -81,15 +81,16 @@ void AddBatch(const Draw& draw, const at::Tensor& l_term,
   const at::Tensor h = denoised - knot->c() * draw.x;
   const at::Tensor error = draw.x0 - denoised;
   const at::Tensor rows =
-      at::stack({l_term, Dot(h, h), Dot(h, draw.x), Dot(draw.x, draw.x),
+      at::stack({l_term, Dot(draw.eps, draw.eps) - 1, Dot(draw.eps, draw.x0),
+                 Dot(h, h), Dot(h, draw.x), Dot(draw.x, draw.x),
                  Dot(error, error) / (t * t)},
                 1)
           .to(at::kDouble)
           .cpu()
           .contiguous();
   const double* row = rows.data_ptr<double>();
-  for (int64_t i = 0; i < rows.size(0); ++i, row += 5) {
-    knot->Add({row[0], row[1], row[2], row[3], row[4]});
+  for (int64_t i = 0; i < rows.size(0); ++i, row += 7) {
+    knot->Add({row[0], row[1], row[2], row[3], row[4], row[5], row[6]});
   }
 }
 

@@ -10,16 +10,14 @@
 namespace retort::analytic {
 namespace {
 
-constexpr double kRidge = 1e-9;
+// Relative to the vectors that a basis vector is a difference of.
+constexpr double kRidge = 1e-14;
 constexpr double kLargestV = 100;
 
-// Solves [[xx, xy], [xy, yy]] (p, q) = (rx, ry) with a ridge relative to the
-// diagonal.
-std::pair<double, double> Solve(double xx, double xy, double yy, double rx,
-                                double ry) {
-  xx *= 1 + kRidge;
-  yy *= 1 + kRidge;
-  // Scaled to a unit diagonal: x grows as t while e stays at 1.
+// Solves [[xx, xy], [xy, yy]] (p, q) = (rx, ry), positive definite.
+std::pair<double, double> SolvePositive(double xx, double xy, double yy,
+                                        double rx, double ry) {
+  // Scaled to a unit diagonal: the two differ by orders of magnitude.
   const double sx = 1 / std::sqrt(xx), sy = 1 / std::sqrt(yy);
   const double c = xy * sx * sy;
   const double det = (1 - c) * (1 + c);
@@ -57,16 +55,16 @@ absl::Status CheckMoments(const TrajectoryMoments& moments) {
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const FittedTable>> FittedTable::Fit(
-    TrajectoryMoments moments) {
+    TrajectoryMoments moments, double sigma_data) {
   const absl::Status usable = CheckMoments(moments);
   if (!usable.ok()) return usable;
   moments.gram = moments.gram.cpu().contiguous();
   return std::shared_ptr<const FittedTable>(
-      new FittedTable(std::move(moments)));
+      new FittedTable(std::move(moments), sigma_data));
 }
 
-FittedTable::FittedTable(TrajectoryMoments moments)
-    : moments_(std::move(moments)) {
+FittedTable::FittedTable(TrajectoryMoments moments, double sigma_data)
+    : moments_(std::move(moments)), sigma_data_(sigma_data) {
   const int64_t n = moments_.n();
   for (double t : moments_.times) lambda_.push_back(-std::log(t));
   state_.resize(n * n);
@@ -77,35 +75,56 @@ FittedTable::FittedTable(TrajectoryMoments moments)
 }
 
 void FittedTable::SolvePair(int64_t i, int64_t j) {
+  const int64_t at = i * moments_.n() + j;
+  state_[at] = SolveState(i, j);
+  if (!SolveDenoiser(i, j, &denoiser_[at])) ++replaced_pairs_;
+}
+
+// x_j = ctm's step + r with r ~ p x_i + q h, h = D_i - c x_i: at large t and
+// at small t alike, h is what D adds to x. Then b = (1 - s/t) + q and
+// a = s/t + p - q c.
+FittedTable::Deviation FittedTable::SolveState(int64_t i, int64_t j) const {
   const auto g = moments_.gram.accessor<double, 2>();
-  const int64_t n = moments_.n(), e = n + i;
+  const int64_t k = moments_.n() + i;  // D_i
   const double t = moments_.times[i], s = moments_.times[j];
-  const double w = t - s, width = 1 - s / t;
+  const double ratio = s / t, width = 1 - ratio;
+  const double c =
+      sigma_data_ * sigma_data_ / (sigma_data_ * sigma_data_ + t * t);
+  const double hx = g[k][i] - c * g[i][i];
+  const double hh =
+      g[k][k] - 2 * c * g[k][i] + c * c * g[i][i] + kRidge * g[k][k];
+  const double rx = g[j][i] - ratio * g[i][i] - width * g[k][i];
+  const double rd = g[j][k] - ratio * g[i][k] - width * g[k][k];
+  const auto [p, q] =
+      SolvePositive(g[i][i] * (1 + kRidge), hx, hh, rx, rd - c * rx);
+  return {(p - q * c) / width, 1 + q / width};
+}
 
-  // State. x_j = x_i - w e_i + r, r ~ p x_i + q e_i; with D = x - t e that is
-  // b = (w - q)/t and a + b = 1 + p.
-  const double rx = g[i][j] - g[i][i] + w * g[e][i];
-  const double re = g[j][e] - g[i][e] + w * g[e][e];
-  const auto [p, q] = Solve(g[i][i], g[i][e], g[e][e], rx, re);
-  state_[i * n + j] = {(p + q / t) / width, 1 - q / w};
-
-  // Denoiser. With y = x_j - x_i: D_i - x_i = -t e_i ~ P y + Q x_i. For ctm
-  // y = -w e_i, P = t/w = 1/width and Q = 0; the deviation z = -t e_i - y t/w
-  // is fitted on (y, x_i). Then b = 1/P, a = 1 - (1 + Q)/P.
-  const double yy = g[j][j] - 2 * g[i][j] + g[i][i];
-  const double yx = g[i][j] - g[i][i];
-  const double ye = g[j][e] - g[i][e];
-  const double zy = -t * ye - yy * t / w;
-  const double zx = -t * g[e][i] - yx * t / w;
-  const auto [dp, dq] = Solve(yy, yx, g[i][i], zy, zx);
-  const double v = 1 / (1 + dp * width);
-  if (!std::isfinite(v) || v <= 0 || v > kLargestV) {
-    ++replaced_pairs_;
-    return;  // ctm's values, as initialised
+// D_i ~ P y + Q x_i with y = x_j - m x_i, m the jump of isotropic data: what
+// the trajectory does beside that. ctm is P_0 = t/(t-s), Q_0 = 1 + P_0 (m - 1);
+// the rest z = D_i - P_0 y - Q_0 x_i is fitted. Then b = 1/P and a = m - Q/P.
+bool FittedTable::SolveDenoiser(int64_t i, int64_t j, Deviation* out) const {
+  const auto g = moments_.gram.accessor<double, 2>();
+  const int64_t k = moments_.n() + i;  // D_i
+  const double t = moments_.times[i], s = moments_.times[j];
+  const double width = 1 - s / t;
+  const double sd2 = sigma_data_ * sigma_data_;
+  const double m = std::sqrt((sd2 + s * s) / (sd2 + t * t));
+  const double p0 = 1 / width, q0 = 1 + p0 * (m - 1);
+  const double yx = g[j][i] - m * g[i][i];
+  const double yy =
+      g[j][j] - 2 * m * g[j][i] + m * m * g[i][i] + kRidge * g[j][j];
+  const double dy = g[k][j] - m * g[k][i];
+  const double zy = dy - p0 * yy - q0 * yx;
+  const double zx = g[k][i] - p0 * yx - q0 * g[i][i];
+  const auto [p, q] = SolvePositive(yy, yx, g[i][i] * (1 + kRidge), zy, zx);
+  const double b = 1 / (p0 + p);
+  const Deviation found = {(m - (q0 + q) * b - s / t) / width, b / width};
+  if (!std::isfinite(found.u) || !(found.v > 0 && found.v <= kLargestV)) {
+    return false;
   }
-  const double b = width * v;
-  const double a = 1 - (1 + dq) * b;
-  denoiser_[i * n + j] = {(a - s / t) / width, v};
+  *out = found;
+  return true;
 }
 
 const FittedTable::Deviation& FittedTable::Node(FitTarget target, int64_t i,

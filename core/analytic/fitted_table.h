@@ -25,10 +25,11 @@ enum class FitTarget {
 //   state:     x_j        on (x_i, D_i):   x_j ~ a x_i + b D_i
 //   denoiser:  D_i        on (x_j, x_i):   D_i ~ (x_j - a x_i) / b
 //
-// solved as a deviation from Euler's step (ctm), x_i - (t-s) e_i, in the
-// basis (x_i, e_i), with a relative ridge of 1e-9 on the deviation: where x
-// and D are parallel (isotropic Gaussian data) this picks the solution next
-// to ctm's, and elsewhere it changes nothing that one could measure.
+// solved as a deviation from Euler's step (ctm), in a basis whose vectors are
+// well apart (x and D, or x_i and x_j, are nearly parallel at either end of
+// the time scale), with a ridge on the deviation just above rounding: where
+// the problem is singular (isotropic Gaussian data) this picks the solution
+// next to ctm's, and elsewhere it changes nothing that one could measure.
 //
 // Between grid pairs, what is interpolated is
 //
@@ -49,9 +50,11 @@ enum class FitTarget {
 // Immutable, thread-safe.
 class FittedTable {
  public:
-  // Solves every pair. InvalidArgument for moments that are no moments.
+  // Solves every pair. `sigma_data`, the data's rough scale, chooses the
+  // bases and does not change what is solved. InvalidArgument for moments
+  // that are no moments.
   static absl::StatusOr<std::shared_ptr<const FittedTable>> Fit(
-      TrajectoryMoments moments);
+      TrajectoryMoments moments, double sigma_data = 0.5);
 
   // For t_min() <= s <= t <= t_max(). Exactly {1, 0} at t = s.
   JumpCoefficients At(FitTarget target, double t, double s) const;
@@ -74,13 +77,17 @@ class FittedTable {
     double v = 1;
   };
 
-  explicit FittedTable(TrajectoryMoments moments);
+  FittedTable(TrajectoryMoments moments, double sigma_data);
   void SolvePair(int64_t i, int64_t j);
+  Deviation SolveState(int64_t i, int64_t j) const;
+  // False if D says nothing about x_j.
+  bool SolveDenoiser(int64_t i, int64_t j, Deviation* out) const;
   const Deviation& Node(FitTarget target, int64_t i, int64_t j) const;
   // k with lambda_k <= lambda <= lambda_{k+1}.
   int64_t Interval(double lambda) const;
 
   const TrajectoryMoments moments_;
+  const double sigma_data_;
   std::vector<double> lambda_;
   std::vector<Deviation> state_, denoiser_;  // [N, N], upper triangle
   int64_t replaced_pairs_ = 0;

@@ -1,17 +1,25 @@
 #include "core/analytic/knot_statistics.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/check.h"
 
 namespace retort::analytic {
+namespace {
+
+// Below this many samples two regression coefficients are mostly noise.
+constexpr int64_t kFewestForControl = 16;
+
+}  // namespace
 
 double KnotStatistics::lambda() const { return -std::log(t); }
 
 bool KnotStatistics::Resolved(double relative_rounding) const {
-  const double rounding =
-      4 * relative_rounding * relative_rounding * denoised_mean_square;
-  return g_mean_square > rounding && g_mean_square > 2 * g_mean_square_se;
+  // Some roundings of D, and what l itself is uncertain by in float64.
+  const double relative = std::max(32 * relative_rounding, 1e-12);
+  return g_mean_square > relative * relative * denoised_mean_square &&
+         g_mean_square > 2 * g_mean_square_se;
 }
 
 double KnotStatistics::LnS() const { return -0.5 * std::log(g_mean_square); }
@@ -20,16 +28,51 @@ double KnotStatistics::LnSStandardError() const {
   return 0.5 * g_mean_square_se / g_mean_square;
 }
 
+double KnotAccumulator::ControlledL(int64_t count,
+                                    std::vector<double>* terms) const {
+  const double n = static_cast<double>(count);
+  double l = 0, noise = 0, cross = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    l += samples_[i].l / n;
+    noise += samples_[i].noise / n;
+    cross += samples_[i].cross / n;
+  }
+  double nn = 0, nc = 0, cc = 0, ln = 0, lc = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double dl = samples_[i].l - l;
+    const double dn = samples_[i].noise - noise;
+    const double dc = samples_[i].cross - cross;
+    nn += dn * dn, nc += dn * dc, cc += dc * dc;
+    ln += dl * dn, lc += dl * dc;
+  }
+  // Regression coefficients; 0 where there is too little to fit them.
+  const double det = nn * cc - nc * nc;
+  double beta_noise = 0, beta_cross = 0;
+  if (count >= kFewestForControl && det > 1e-10 * nn * cc) {
+    beta_noise = (ln * cc - lc * nc) / det;
+    beta_cross = (lc * nn - ln * nc) / det;
+  } else if (count >= kFewestForControl && nn > 0) {
+    beta_noise = ln / nn;
+  }
+  terms->resize(count);
+  for (int64_t i = 0; i < count; ++i) {
+    (*terms)[i] = samples_[i].l - beta_noise * samples_[i].noise -
+                  beta_cross * samples_[i].cross;
+  }
+  return l - beta_noise * noise - beta_cross * cross;
+}
+
 KnotStatistics KnotAccumulator::Summarize(int64_t count) const {
   RETORT_CHECK(count >= 2 && count <= size());
   const double n = static_cast<double>(count);
   KnotStatistics out;
   out.t = t_;
   out.samples = count;
+  std::vector<double> l_terms;
+  out.l = ControlledL(count, &l_terms);
 
   double hh = 0, hx = 0, xx = 0;
   for (int64_t i = 0; i < count; ++i) {
-    out.l += samples_[i].l / n;
     out.l_from_loss += samples_[i].loss_l / n;
     hh += samples_[i].hh / n;
     hx += samples_[i].hx / n;
@@ -46,7 +89,7 @@ KnotStatistics KnotAccumulator::Summarize(int64_t count) const {
   double var_l = 0, var_loss = 0, var_psi = 0, cov_l_gx = 0;
   for (int64_t i = 0; i < count; ++i) {
     const Sample& s = samples_[i];
-    const double dl = s.l - out.l;
+    const double dl = l_terms[i] - out.l;
     const double dloss = s.loss_l - out.l_from_loss;
     const double psi =
         s.hh - 2 * r * s.hx + r * r * s.xx - g_square - 2 * gx * dl;
@@ -60,8 +103,7 @@ KnotStatistics KnotAccumulator::Summarize(int64_t count) const {
 
   // Second order: an error delta of l adds delta^2 |x|^2 - 2 delta <g,x>.
   // Its mean is removed; its spread, 2 (Var(l) |x|^2)^2 for a normal delta,
-  // joins the variance. At large t, where l x is far larger than g, this is
-  // most of the error.
+  // joins the variance. It matters where l x is far larger than g.
   const double excess = var_l / n * xx;
   out.g_mean_square = g_square - excess + 2 * cov_l_gx / n;
   out.g_mean_square_se = std::sqrt(var_psi / n + 2 * excess * excess);

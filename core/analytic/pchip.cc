@@ -74,6 +74,55 @@ void Pchip::FillSlopes() {
     const double w1 = h[k] + 2 * h[k - 1];
     slope_[k] = (w0 + w1) / (w0 / secant[k - 1] + w1 / secant[k]);
   }
+  if (n >= 5) RefineSlopes(secant);
+}
+
+void Pchip::RefineSlopes(const std::vector<double>& secant) {
+  const size_t n = x_.size();
+  for (size_t k = 0; k < n; ++k) {
+    // Second differences exist at knots 1 to n - 2.
+    const size_t first = std::max<size_t>(k, 2) - 1;
+    const size_t last = std::min(k + 1, n - 2);
+    bool convex = true, concave = true;
+    for (size_t i = first; i <= last; ++i) {
+      convex = convex && secant[i] > secant[i - 1];
+      concave = concave && secant[i] < secant[i - 1];
+    }
+    if (!convex && !concave) continue;
+    const double slope = QuarticSlope(k);
+    if (k > 0 && k + 1 < n) {
+      const auto [low, high] = std::minmax(secant[k - 1], secant[k]);
+      slope_[k] = std::clamp(slope, low, high);
+      continue;
+    }
+    // At an end the secant bounds the slope from one side; the other bound is
+    // PCHIP's.
+    const double d = k == 0 ? secant[0] : secant[n - 2];
+    const bool above = (k == 0) == concave;
+    const double far = d + (above ? 1 : -1) * 2 * std::abs(d);
+    slope_[k] = above ? std::clamp(slope, d, far) : std::clamp(slope, far, d);
+  }
+}
+
+double Pchip::QuarticSlope(size_t k) const {
+  const size_t begin = std::min(std::max<size_t>(k, 2) - 2, x_.size() - 5);
+  double slope = 0;
+  for (size_t j = begin; j < begin + 5; ++j) {
+    // Derivative at x_k of the Lagrange polynomial of knot j.
+    double weight = 0;
+    if (j == k) {
+      for (size_t m = begin; m < begin + 5; ++m) {
+        if (m != k) weight += 1 / (x_[k] - x_[m]);
+      }
+    } else {
+      weight = 1 / (x_[j] - x_[k]);
+      for (size_t m = begin; m < begin + 5; ++m) {
+        if (m != j && m != k) weight *= (x_[k] - x_[m]) / (x_[j] - x_[m]);
+      }
+    }
+    slope += weight * y_[j];
+  }
+  return slope;
 }
 
 size_t Pchip::Interval(double at) const {

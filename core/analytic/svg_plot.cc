@@ -94,7 +94,7 @@ class Axis {
     std::vector<double> ticks;
     for (double k = std::ceil(low_ / step - 1e-9);
          k * step <= high_ + 1e-9 * step; ++k) {
-      ticks.push_back(k * step);
+      ticks.push_back(k * step + 0.0);  // not -0
     }
     return ticks;
   }

@@ -28,8 +28,7 @@ std::vector<double> SubTimes(const math::NoiseSchedule& schedule, double t,
   return times;
 }
 
-// One batch of trajectories: fills x_i and e_i as rows of `states`
-// [2N, n d] (the flattened states one after the other).
+// One batch of trajectories: x_i and D_i as the rows of [2N, n d].
 class TrajectoryRun {
  public:
   TrajectoryRun(const TeacherSource& source,
@@ -55,7 +54,7 @@ class TrajectoryRun {
       } else {
         RETORT_RETURN_IF_ERROR(Advance(t, times_[i + 1], &x, &denoised));
       }
-      states[n + i].copy_((states[i] - denoised.flatten()) / t);
+      states[n + i].copy_(denoised.flatten());
     }
     return states;
   }
@@ -128,18 +127,17 @@ absl::Status TrajectoryOptions::Validate() const {
 double TrajectoryMoments::StateGap(int64_t i, int64_t j, double a,
                                    double b) const {
   const auto g = gram.accessor<double, 2>();
-  const double t = times[i], s = times[j];
-  // a x_i + b D_i - x_j in the basis of the vectors that stay well apart:
-  // (a + b - 1) x_i - (b t - (t - s)) e_i - r with r = x_j - x_i + (t - s) e_i.
-  const int64_t e = n() + i;
-  const double w = t - s;
-  const double p = a + b - 1, q = -(b * t - w);
-  const double rr = g[j][j] + g[i][i] + w * w * g[e][e] - 2 * g[i][j] +
-                    2 * w * g[j][e] - 2 * w * g[i][e];
-  const double rx = g[i][j] - g[i][i] + w * g[e][i];
-  const double re = g[j][e] - g[i][e] + w * g[e][e];
-  const double square = rr + p * p * g[i][i] + q * q * g[e][e] +
-                        2 * p * q * g[i][e] - 2 * p * rx - 2 * q * re;
+  const int64_t k = n() + i;  // D_i
+  // |a x_i + b D_i - x_j|^2 with x_i = D_i + z and x_j = D_i + y: the D_i,
+  // nearly all of x at small t, cancels by hand.
+  const double rest = a + b - 1;
+  const double dd = g[k][k];
+  const double dz = g[k][i] - dd, dy = g[k][j] - dd;
+  const double zz = g[i][i] - 2 * g[k][i] + dd;
+  const double yy = g[j][j] - 2 * g[k][j] + dd;
+  const double zy = g[i][j] - g[k][i] - g[k][j] + dd;
+  const double square = rest * rest * dd + a * a * zz + yy + 2 * rest * a * dz -
+                        2 * rest * dy - 2 * a * zy;
   return std::sqrt(std::max(square, 0.0));
 }
 

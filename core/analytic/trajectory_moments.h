@@ -26,11 +26,10 @@ struct TrajectoryOptions {
 
 // Second moments of the teacher's trajectories at the grid times: all that
 // least-squares fits of jumps, and their gaps, need to know. With x_i the
-// state at t_i and e_i = (x_i - D(x_i, t_i)) / t_i the noise that the teacher
-// sees in it, `gram` holds the mean inner products per dimension of
-// (x_0 ... x_{N-1}, e_0 ... e_{N-1}). Noise, not D, because at small t D and
-// x are nearly the same vector and their inner products would lose in
-// cancellation just what the fit is about.
+// state at t_i and D_i = D(x_i, t_i), `gram` holds the mean inner products per
+// dimension of (x_0 ... x_{N-1}, D_0 ... D_{N-1}). (D and not the noise
+// (x - D)/t, of which D at large t would be a tiny difference. The other way
+// round, x - D at the smallest t, costs five digits of sixteen.)
 struct TrajectoryMoments {
   std::vector<double> times;
   at::Tensor gram;  // float64 [2N, 2N], symmetric, on the CPU
@@ -39,9 +38,9 @@ struct TrajectoryMoments {
 
   int64_t n() const { return static_cast<int64_t>(times.size()); }
 
-  // Root mean square over dimensions of f - x_j for f = a x_i + b D(x_i, t_i):
-  // the state gap of math.md section 4 with the teacher as the student. The
-  // denoiser gap is this over |b|.
+  // Root mean square over dimensions of f - x_j for f = a x_i + b D_i: the
+  // state gap with the teacher as the student. The denoiser gap,
+  // D_i - (x_j - a x_i)/b, is this over |b|.
   double StateGap(int64_t i, int64_t j, double a, double b) const;
 };
 

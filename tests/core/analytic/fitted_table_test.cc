@@ -49,8 +49,7 @@ TrajectoryMoments ExactMoments(const at::Tensor& v, int64_t n = 8) {
   std::vector<at::Tensor> rows;
   for (int64_t i = 0; i < n; ++i) rows.push_back(x[i].flatten());
   for (int64_t i = 0; i < n; ++i) {
-    const double t = moments.times[i];
-    rows.push_back(((x[i] - ExactDenoised(v, x[i], t)) / t).flatten());
+    rows.push_back(ExactDenoised(v, x[i], moments.times[i]).flatten());
   }
   const at::Tensor states = at::stack(rows);
   moments.gram = at::mm(states, states.t()) / x[0].numel();

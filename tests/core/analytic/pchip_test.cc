@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -39,11 +40,43 @@ TEST(PchipTest, UsesHarmonicMeanSlopesAndOneSidedEnds) {
   EXPECT_NEAR(curve.Value(0.5), 0.55625, 1e-15);
 }
 
-TEST(PchipTest, NeverOvershootsASteppedSequence) {
-  const Pchip curve = Make({0, 1, 2, 3, 4, 5}, {0, 0, 0.1, 0.95, 1, 1});
-  for (double x = 0; x <= 5; x += 0.01) {
+// Noise about a constant: curvature changes sign at every knot.
+TEST(PchipTest, NeverOvershootsNoise) {
+  const Pchip curve = Make({0, 1, 2, 3, 4, 5, 6}, {0, 1, 0, 1, 0.1, 0.9, 0});
+  for (double x = 0; x <= 6; x += 0.01) {
     EXPECT_GE(curve.Value(x), 0.0) << x;
     EXPECT_LE(curve.Value(x), 1.0) << x;
+  }
+}
+
+// Through a smooth minimum between knots, where PCHIP's slopes would be zero.
+TEST(PchipTest, IsFourthOrderAccurateThroughASmoothMinimum) {
+  double error[2] = {0, 0};
+  for (int fine : {0, 1}) {
+    std::vector<double> x, y;
+    const double h = 0.1 / (1 + fine);
+    for (double at = -1.03; at < 1; at += h) {
+      x.push_back(at);
+      y.push_back(std::cosh(at));
+    }
+    const Pchip curve = Make(x, y);
+    for (double at = -0.7; at < 0.7; at += 0.003) {
+      error[fine] =
+          std::max(error[fine], std::abs(curve.Value(at) - std::cosh(at)));
+    }
+  }
+  EXPECT_LT(error[0], 1e-6);
+  EXPECT_GT(error[0] / error[1], 12);
+}
+
+// Convex data with a corner: the slope stays between the secants.
+TEST(PchipTest, KeepsAConvexSequenceBetweenItsSecants) {
+  const Pchip curve = Make({0, 1, 2, 3, 4, 5}, {5, 3, 1.5, 1, 3, 7});
+  // The lines through the neighbouring knots bound it from below.
+  for (double x = 2; x < 3; x += 0.01) {
+    EXPECT_GE(curve.Value(x), 1.5 - 1.5 * (x - 2)) << x;
+    EXPECT_GE(curve.Value(x), 1 - 2 * (3 - x)) << x;
+    EXPECT_LE(curve.Value(x), 1.5) << x;
   }
 }
 
