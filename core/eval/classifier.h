@@ -1,0 +1,67 @@
+#ifndef RETORT_CORE_EVAL_CLASSIFIER_H_
+#define RETORT_CORE_EVAL_CLASSIFIER_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "torch/torch.h"
+
+namespace retort::eval {
+
+// Shape of a classifier; the defaults are the network whose features give
+// FD-FMNIST.
+struct ClassifierConfig {
+  int64_t resolution = 32;  // images are resolution x resolution
+  int64_t channels = 1;     // 1 or 3
+  int64_t classes = 10;
+  // Output channels of the 3x3 convolutions, each a multiple of 4. All but
+  // the last are followed by a halving of the resolution; the last one's
+  // width is the length of the feature vector.
+  std::vector<int64_t> widths = {16, 32, 64, 64};
+
+  int64_t feature_dim() const { return widths.back(); }
+
+  // InvalidArgument, naming the field.
+  absl::Status Validate() const;
+
+  nlohmann::json ToJson() const;
+  // InvalidArgument, naming the field, for an unknown, missing or bad one.
+  static absl::StatusOr<ClassifierConfig> FromJson(const nlohmann::json& json);
+};
+
+// A small convolutional classifier of images: per width a 3x3 convolution,
+// GroupNorm and ReLU, then 2x2 max-pooling but for the last, whose mean over
+// the positions is the feature vector; a linear layer reads the classes off
+// it. GroupNorm rather than BatchNorm: an image's features never depend on
+// the images beside it, in training or after.
+//
+// Initial weights are a function of `init_seed` alone, not of LibTorch's
+// global generator. float32.
+class FmnistClassifierImpl : public torch::nn::Module {
+ public:
+  // `config` must be valid.
+  explicit FmnistClassifierImpl(ClassifierConfig config,
+                                uint64_t init_seed = 0);
+
+  // Returns [n,feature_dim] for float images [n,C,H,W] in [-1, 1].
+  torch::Tensor Features(const torch::Tensor& images);
+
+  // Returns class logits [n,classes].
+  torch::Tensor forward(const torch::Tensor& images);
+
+  const ClassifierConfig& config() const { return config_; }
+
+ private:
+  const ClassifierConfig config_;
+  std::vector<torch::nn::Conv2d> convs_;
+  std::vector<torch::nn::GroupNorm> norms_;
+  torch::nn::Linear head_{nullptr};
+};
+TORCH_MODULE(FmnistClassifier);
+
+}  // namespace retort::eval
+
+#endif  // RETORT_CORE_EVAL_CLASSIFIER_H_
