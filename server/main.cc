@@ -42,7 +42,7 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
                   "host:port for gRPC; port 0: any free one")
       ->capture_default_str();
   app->add_option("--http_listen", options->http_listen,
-                  "host:port for /metrics and /healthz; empty: none")
+                  "host:port for /metrics and /healthz, or none")
       ->capture_default_str();
   app->add_option("--worker_binary", options->worker_binary,
                   "The worker's program; default: retort-worker beside this "

@@ -103,6 +103,7 @@ absl::Status ApplyYaml(const std::string& yaml, const std::string& source,
 
 absl::Status ServerOptions::Resolve(const std::string& program) {
   if (data_dir.empty()) data_dir = DefaultDataDir();
+  if (http_listen == "none") http_listen.clear();
   std::error_code error;
   const auto absolute = std::filesystem::absolute(data_dir, error);
   if (!error) data_dir = absolute.lexically_normal().string();

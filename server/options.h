@@ -16,7 +16,7 @@ struct ServerOptions {
   std::string data_dir;
   // Where gRPC is served. Port 0: any free one; retortd.json says which.
   std::string listen = "127.0.0.1:7433";
-  // Where /metrics and /healthz are served. Empty: nowhere.
+  // Where /metrics and /healthz are served. "none" or empty: nowhere.
   std::string http_listen = "127.0.0.1:7434";
   // The worker's program. Empty: retort-worker beside retortd.
   std::string worker_binary;

@@ -1,0 +1,291 @@
+#include "server/jobs/job_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/file.h"
+#include "server/base/error.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace retort::jobs {
+namespace {
+
+using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using J = v1::Job;
+
+class JobStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Reopen(); }
+
+  // As a restart of the service does.
+  void Reopen() {
+    store_.reset();
+    db_.reset();
+    auto db = db::Database::Open(data_dir_.db_path());
+    ASSERT_THAT(db, IsOk());
+    db_ = *std::move(db);
+    auto store = JobStore::Create(db_.get(), &clock_, data_dir_);
+    ASSERT_THAT(store, IsOk());
+    store_ = *std::move(store);
+  }
+
+  static NewJob MakeJob(const std::string& id) {
+    NewJob job;
+    job.project = "default";
+    job.job_id = id;
+    job.job.mutable_spec()
+        ->mutable_train_teacher()
+        ->mutable_training()
+        ->set_iterations(100);
+    return job;
+  }
+  std::string Create(const std::string& id) {
+    auto job = store_->CreateJob(MakeJob(id));
+    EXPECT_THAT(job, IsOk());
+    return job.ok() ? job->name() : "";
+  }
+  absl::Status MoveTo(const std::string& name, State state) {
+    return store_
+        ->Update(name,
+                 [&](JobRecord& record, auto*) {
+                   record.job.set_state(state);
+                   return absl::OkStatus();
+                 })
+        .status();
+  }
+  State StateOf(const std::string& name) {
+    auto record = store_->Get(name);
+    return record.ok() ? record->job.state() : J::STATE_UNSPECIFIED;
+  }
+
+  retort::testing::TempDir dir_;
+  const base::DataDir data_dir_{dir_.path()};
+  retort::testing::FakeClock clock_;
+  std::unique_ptr<db::Database> db_;
+  std::unique_ptr<JobStore> store_;
+};
+
+TEST_F(JobStoreTest, PutsANewJobInTheQueueWithItsFolder) {
+  const std::string name = Create("a");
+  EXPECT_EQ(name, "projects/default/jobs/a");
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const std::string spec,
+      base::ReadFile(base::JobDir(data_dir_.job_dir("a")).spec_path()));
+  EXPECT_THAT(spec, HasSubstr("\"iterations\": \"100\""));
+}
+
+TEST_F(JobStoreTest, KeepsJobsAcrossARestart) {
+  const std::string name = Create("a");
+  ASSERT_THAT(store_->Update(name,
+                             [](JobRecord& record, auto*) {
+                               record.job.set_state(J::STATE_STARTING);
+                               record.epoch = 3;
+                               record.pid = 77;
+                               record.start_ticks = 5;
+                               record.token_sha256 = "hash";
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  Reopen();
+  RETORT_ASSERT_OK_AND_ASSIGN(const std::vector<JobRecord> live,
+                              store_->ListLive());
+  ASSERT_THAT(live, SizeIs(1));
+  EXPECT_EQ(live[0].job.state(), J::STATE_STARTING);
+  EXPECT_EQ(live[0].epoch, 3);
+  EXPECT_EQ(live[0].pid, 77);
+  EXPECT_EQ(live[0].token_sha256, "hash");
+}
+
+TEST_F(JobStoreTest, RefusesAnArrowThatDoesNotExistAndChangesNothing) {
+  const std::string name = Create("a");
+  const absl::Status status = MoveTo(name, J::STATE_SUCCEEDED);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_STATE_CONFLICT);
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  EXPECT_THAT(*store_->ListEvents(name, 0, 100), SizeIs(1));
+}
+
+TEST_F(JobStoreTest, AnswersARepeatedRequestWithTheFirstJob) {
+  NewJob job = MakeJob("");
+  job.request_id = "r1";
+  job.request_fingerprint = "f";
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job first, store_->CreateJob(job));
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job second, store_->CreateJob(job));
+  EXPECT_EQ(first.name(), second.name());
+  Reopen();
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job third, store_->CreateJob(job));
+  EXPECT_EQ(first.name(), third.name());
+}
+
+TEST_F(JobStoreTest, RefusesARequestIdThatCameWithAnotherRequest) {
+  NewJob job = MakeJob("a");
+  job.request_id = "r1";
+  job.request_fingerprint = "f";
+  ASSERT_THAT(store_->CreateJob(job), IsOk());
+  job.job_id = "b";
+  job.request_fingerprint = "g";
+  const auto result = store_->CreateJob(job);
+  EXPECT_THAT(result, StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(service::ReasonOf(result.status()),
+            v1::ERROR_REASON_REQUEST_ID_REUSED);
+  job.project = "other";
+  EXPECT_THAT(store_->CreateJob(job), IsOk());
+}
+
+TEST_F(JobStoreTest, RefusesAnIdThatIsTakenAndLeavesItsFolder) {
+  Create("a");
+  EXPECT_THAT(store_->CreateJob(MakeJob("a")),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("exists")));
+  EXPECT_TRUE(base::IsDirectory(data_dir_.job_dir("a")));
+}
+
+TEST_F(JobStoreTest, DoesNotGiveAJobTheFolderOfADeletedOne) {
+  // What a crash leaves between the deletion of the row and of the folder.
+  const base::JobDir left(data_dir_.job_dir("a"));
+  ASSERT_THAT(base::MakeDirs(left.checkpoint_dir(500)), IsOk());
+  Create("a");
+  EXPECT_FALSE(base::IsDirectory(left.checkpoint_dir(500)));
+}
+
+TEST_F(JobStoreTest, ListsNewestFirstPageByPage) {
+  for (const char* id : {"a", "b", "c"}) Create(id);
+  RETORT_ASSERT_OK_AND_ASSIGN(JobPage page, store_->List("default", {}, 2, ""));
+  ASSERT_THAT(page.jobs, SizeIs(2));
+  EXPECT_EQ(page.jobs[0].name(), "projects/default/jobs/c");
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      page, store_->List("default", {}, 2, page.next_page_token));
+  ASSERT_THAT(page.jobs, SizeIs(1));
+  EXPECT_EQ(page.jobs[0].name(), "projects/default/jobs/a");
+  EXPECT_EQ(page.next_page_token, "");
+}
+
+TEST_F(JobStoreTest, ListsOnlyTheStatesAskedFor) {
+  Create("a");
+  ASSERT_THAT(MoveTo(Create("b"), J::STATE_CANCELLED), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const JobPage page,
+      store_->List("default", {J::STATE_CANCELLED, J::STATE_FAILED}, 0, ""));
+  ASSERT_THAT(page.jobs, SizeIs(1));
+  EXPECT_EQ(page.jobs[0].name(), "projects/default/jobs/b");
+}
+
+TEST_F(JobStoreTest, NumbersEventsAndShowsTheJobAsItWas) {
+  const std::string name = Create("a");
+  ASSERT_THAT(MoveTo(name, J::STATE_STARTING), IsOk());
+  ASSERT_THAT(MoveTo(name, J::STATE_RUNNING), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto events,
+                              store_->ListEvents(name, 2, 100));
+  ASSERT_THAT(events, SizeIs(2));
+  EXPECT_EQ(events[0].event().number(), 2);
+  EXPECT_EQ(events[0].job().state(), J::STATE_STARTING);
+  EXPECT_EQ(events[1].event().message(), "RUNNING");
+  EXPECT_TRUE(events[1].job().has_start_time());
+}
+
+TEST_F(JobStoreTest, ShowsProgressButStoresOnlyItsNumbers) {
+  const std::string name = Create("a");
+  v1::JobProgress progress;
+  progress.set_step(10);
+  ASSERT_THAT(
+      store_->RecordProgress(name, progress, {{"loss", 0.5}}, clock_.Now()),
+      IsOk());
+  EXPECT_EQ(store_->Get(name)->job.progress().step(), 10);
+  EXPECT_THAT(*store_->ListEvents(name, 0, 100), SizeIs(1));
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto series,
+                              store_->ListMetrics(name, {}, 100));
+  ASSERT_THAT(series, SizeIs(1));
+  EXPECT_EQ(series[0].name(), "loss");
+  EXPECT_EQ(series[0].points(0).value(), 0.5);
+}
+
+TEST_F(JobStoreTest, KeepsTheProgressReachedWhenTheStateChanges) {
+  const std::string name = Create("a");
+  ASSERT_THAT(MoveTo(name, J::STATE_STARTING), IsOk());
+  v1::JobProgress progress;
+  progress.set_step(10);
+  ASSERT_THAT(store_->RecordProgress(name, progress, {}, clock_.Now()), IsOk());
+  ASSERT_THAT(MoveTo(name, J::STATE_QUEUED), IsOk());
+  Reopen();
+  EXPECT_EQ(store_->Get(name)->job.progress().step(), 10);
+}
+
+TEST_F(JobStoreTest, ThinsSeriesAndKeepsBothEnds) {
+  const std::string name = Create("a");
+  for (int step = 0; step <= 100; ++step) {
+    v1::JobProgress progress;
+    progress.set_step(step);
+    ASSERT_THAT(store_->RecordProgress(name, progress, {{"loss", step * 1.0}},
+                                       clock_.Now()),
+                IsOk());
+  }
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto series,
+                              store_->ListMetrics(name, {"loss"}, 5));
+  std::vector<int64_t> steps;
+  for (const auto& point : series[0].points()) steps.push_back(point.step());
+  EXPECT_THAT(steps, ElementsAre(0, 25, 50, 75, 100));
+}
+
+TEST_F(JobStoreTest, ListsCheckpointsThatStillLieOnDisk) {
+  const std::string name = Create("a");
+  const base::JobDir dir(data_dir_.job_dir("a"));
+  ASSERT_THAT(base::MakeDirs(dir.checkpoint_dir(1000)), IsOk());
+  for (int step : {500, 1000}) {
+    v1::Checkpoint checkpoint;
+    checkpoint.set_step(step);
+    ASSERT_THAT(store_->RecordCheckpoint(name, checkpoint), IsOk());
+  }
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto checkpoints,
+                              store_->ListCheckpoints(name));
+  ASSERT_THAT(checkpoints, SizeIs(1));
+  EXPECT_EQ(checkpoints[0].step(), 1000);
+}
+
+TEST_F(JobStoreTest, ForgivesEarlierLossesAtACheckpoint) {
+  const std::string name = Create("a");
+  ASSERT_THAT(store_->Update(name,
+                             [](JobRecord& record, auto*) {
+                               record.failures = 2;
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  ASSERT_THAT(store_->RecordCheckpoint(name, v1::Checkpoint()), IsOk());
+  EXPECT_EQ(store_->Get(name)->failures, 0);
+}
+
+TEST_F(JobStoreTest, DeletesAnEndedJobWithItsFolder) {
+  const std::string name = Create("a");
+  EXPECT_THAT(store_->Delete(name, ""),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_THAT(MoveTo(name, J::STATE_CANCELLED), IsOk());
+  EXPECT_THAT(store_->Delete(name, "stale"),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(store_->Delete(name, store_->Get(name)->job.etag()), IsOk());
+  EXPECT_THAT(store_->Get(name), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_FALSE(base::FileExists(data_dir_.job_dir("a")));
+}
+
+TEST_F(JobStoreTest, TellsWatchersOfEachChange) {
+  class Counter : public JobWatcher {
+   public:
+    void OnNews() override { ++news; }
+    int news = 0;
+  };
+  const std::string name = Create("a");
+  auto watcher = std::make_shared<Counter>();
+  store_->feed()->Subscribe(name, watcher);
+  ASSERT_THAT(MoveTo(name, J::STATE_STARTING), IsOk());
+  EXPECT_EQ(watcher->news, 1);
+  store_->feed()->Unsubscribe(name, watcher.get());
+  ASSERT_THAT(MoveTo(name, J::STATE_RUNNING), IsOk());
+  EXPECT_EQ(watcher->news, 1);
+}
+
+}  // namespace
+}  // namespace retort::jobs

@@ -1,0 +1,204 @@
+#include "server/jobs/spec_resolver.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_models.h"
+#include "tests/support/status_matchers.h"
+
+namespace retort::jobs {
+namespace {
+
+using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class SpecResolverTest : public ::testing::Test {
+ protected:
+  SpecResolverTest() {
+    models_.Add("projects/p/models/teacher", v1::Model::KIND_TEACHER);
+    models_.Add("projects/p/models/ctm", v1::Model::KIND_CTM);
+    models_.Add("projects/p/models/cm", v1::Model::KIND_CM);
+    models_.Add("projects/p/models/tables", v1::Model::KIND_PRECONDITIONING);
+    models_.Add("projects/p/models/features",
+                v1::Model::KIND_FEATURE_EXTRACTOR);
+  }
+
+  static v1::JobSpec Parse(const std::string& text) {
+    v1::JobSpec spec;
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &spec))
+        << text;
+    return spec;
+  }
+  absl::Status Resolve(v1::JobSpec* spec) {
+    return SpecResolver({.cpu_slots = 2}, &models_).Resolve(spec);
+  }
+  absl::Status Resolve(const std::string& text) {
+    v1::JobSpec spec = Parse(text);
+    return Resolve(&spec);
+  }
+  // A distill spec that is fine but for `more`.
+  absl::Status ResolveDistill(const std::string& more) {
+    return Resolve("distill { teacher: 'projects/p/models/teacher' " +
+                   std::string("training { iterations: 10 } ") + more + " }");
+  }
+
+  retort::testing::FakeModels models_;
+};
+
+TEST_F(SpecResolverTest, FillsInEveryDefaultOfATeacher) {
+  v1::JobSpec spec = Parse("train_teacher { training { iterations: 10 } }");
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  const v1::TrainTeacherSpec& task = spec.train_teacher();
+  EXPECT_EQ(task.data().dataset(), v1::DataSpec::DATASET_FASHION_MNIST);
+  EXPECT_EQ(task.network().model_type(), "SongUNet");
+  EXPECT_THAT(task.network().channel_mult(), ElementsAre(1, 2, 2));
+  EXPECT_THAT(task.network().resample_filter(), ElementsAre(1, 1));
+  EXPECT_EQ(task.network().channel_mult_emb(), 4);
+  EXPECT_EQ(task.noise().sigma_max(), 80);
+  EXPECT_EQ(task.optimizer().kind(), v1::OptimizerSpec::KIND_ADAM);
+  EXPECT_EQ(task.optimizer().learning_rate(), 1e-3);
+  EXPECT_EQ(task.training().batch_size(), 64);
+  EXPECT_EQ(task.training().ema_rate(), 0.999);
+  EXPECT_EQ(task.p_mean(), -1.2);
+  EXPECT_EQ(spec.resources().world_size(), 1);
+  EXPECT_EQ(spec.resources().cpu_threads(), 2);
+}
+
+TEST_F(SpecResolverTest, FillsInTheDefaultsOfADistillation) {
+  v1::JobSpec spec = Parse(
+      "distill { teacher: 'projects/p/models/teacher' "
+      "preconditioning_artifact: 'projects/p/models/tables' "
+      "training { iterations: 10 } }");
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  const v1::DistillSpec& task = spec.distill();
+  EXPECT_EQ(task.method(), v1::DistillSpec::METHOD_CTM);
+  EXPECT_EQ(task.preconditioning(), v1::PRECONDITIONING_KIND_ANALYTIC);
+  EXPECT_EQ(task.optimizer().kind(), v1::OptimizerSpec::KIND_RADAM);
+  EXPECT_EQ(task.optimizer().learning_rate(), 4e-4);
+  EXPECT_EQ(task.distance(), v1::DistillSpec::DISTANCE_PSEUDO_HUBER);
+  EXPECT_EQ(task.grid_size(), 18);
+  EXPECT_EQ(task.max_ode_steps(), 17);
+  EXPECT_EQ(task.dsm_weight(), 1);
+  EXPECT_EQ(task.step_strategy(), v1::DistillSpec::STEP_STRATEGY_WEIGHTED);
+}
+
+TEST_F(SpecResolverTest, LeavesAResolvedSpecAsItIs) {
+  v1::JobSpec spec = Parse(
+      "evaluate { model: 'projects/p/models/ctm' "
+      "feature_extractor: 'projects/p/models/features' gamma: 0.5 }");
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  const std::string once = spec.SerializeAsString();
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  EXPECT_EQ(spec.SerializeAsString(), once);
+}
+
+TEST_F(SpecResolverTest, NamesEveryWrongFieldAtOnce) {
+  const absl::Status status = Resolve(
+      "train_teacher { network { dropout: 2 } noise { rho: -1 } "
+      "training { batch_size: -4 } }");
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_SPEC_INVALID);
+  std::vector<std::string> fields;
+  for (const auto& violation : service::FieldViolationsOf(status)) {
+    fields.push_back(violation.field);
+  }
+  EXPECT_THAT(fields,
+              ElementsAre("job.spec.train_teacher.network.dropout",
+                          "job.spec.train_teacher.noise.rho",
+                          "job.spec.train_teacher.training.iterations",
+                          "job.spec.train_teacher.training.batch_size"));
+}
+
+TEST_F(SpecResolverTest, RefusesImpossibleDistillations) {
+  struct {
+    const char* more;
+    const char* message;
+  } const kCases[] = {
+      {"preconditioning: PRECONDITIONING_KIND_ANALYTIC",
+       "run an estimate_preconditioning job"},
+      {"preconditioning: PRECONDITIONING_KIND_CM",
+       "METHOD_CTM jumps to any time"},
+      {"preconditioning: PRECONDITIONING_KIND_CTM "
+       "preconditioning_artifact: 'projects/p/models/tables'",
+       "is not used by preconditioning CTM"},
+      {"preconditioning: PRECONDITIONING_KIND_ANALYTIC "
+       "preconditioning_artifact: 'projects/p/models/teacher'",
+       "name one of kind PRECONDITIONING"},
+      {"grid_size: 1", "must be at least 2"},
+      {"grid_size: 5 max_ode_steps: 5", "has 1 to 4 steps"},
+      {"dsm_weight: -2", "or -1 to train without it"},
+      {"method: METHOD_CM target_inner_ema: true", "for METHOD_CTM only"},
+      {"target_ema_rate: 1.5", "must be in [0, 1]"},
+      {"optimizer { learning_rate: -1 }", "must be positive"},
+      {"noise { sigma_min: 90 }", "not below sigma_max"},
+  };
+  for (const auto& c : kCases) {
+    EXPECT_THAT(
+        ResolveDistill(c.more),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(c.message)))
+        << c.more;
+  }
+}
+
+TEST_F(SpecResolverTest, LetsAConsistencyModelUseAnyPreconditioning) {
+  EXPECT_THAT(ResolveDistill("method: METHOD_CM"), IsOk());
+  EXPECT_THAT(ResolveDistill("method: METHOD_CM "
+                             "preconditioning: PRECONDITIONING_KIND_BCM"),
+              IsOk());
+}
+
+TEST_F(SpecResolverTest, SaysWhatThisBuildCannotDo) {
+  EXPECT_THAT(ResolveDistill("distance: DISTANCE_LPIPS"),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("LPIPS")));
+  for (const char* resources : {"world_size: 2", "gpus: 1"}) {
+    const absl::Status status =
+        Resolve("train_teacher { training { iterations: 1 } } resources { " +
+                std::string(resources) + " }");
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
+    EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
+  }
+}
+
+TEST_F(SpecResolverTest, RefusesMoreThreadsThanThereAre) {
+  EXPECT_THAT(
+      Resolve("train_teacher { training { iterations: 1 } } "
+              "resources { cpu_threads: 3 }"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 CPU slots")));
+}
+
+TEST_F(SpecResolverTest, LooksModelsUp) {
+  EXPECT_THAT(Resolve("estimate_preconditioning { "
+                      "teacher: 'projects/p/models/nobody' }"),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Resolve("estimate_preconditioning { teacher: 'teacher' }"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("no model's name")));
+  EXPECT_THAT(
+      Resolve("estimate_preconditioning { }"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is missing")));
+  EXPECT_THAT(
+      Resolve("evaluate { model: 'projects/p/models/cm' gamma: 1 "
+              "feature_extractor: 'projects/p/models/features' }"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("kind CTM only")));
+}
+
+TEST_F(SpecResolverTest, KnowsHowOftenPixelsCanBeHalved) {
+  EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } network { "
+                      "channel_mult: [1, 1, 1, 1, 1, 1, 1] } }"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("give at most 6")));
+  EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } "
+                      "network { attn_resolutions: 12 } }"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("the levels are 32, 16, 8")));
+}
+
+TEST_F(SpecResolverTest, AsksForATask) {
+  EXPECT_THAT(Resolve(""), StatusIs(absl::StatusCode::kInvalidArgument,
+                                    HasSubstr("give one of train_teacher")));
+}
+
+}  // namespace
+}  // namespace retort::jobs

@@ -1,0 +1,68 @@
+#include "server/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/status_matchers.h"
+
+namespace retort {
+namespace {
+
+using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::testing::HasSubstr;
+
+TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
+  ServerOptions options;
+  options.data_dir = "/data";
+  options.listen = "127.0.0.1:1";
+  options.http_listen = "";
+  options.cpu_slots = 7;
+  options.insecure = true;
+  ServerOptions again;
+  ASSERT_THAT(ApplyYaml(options.ToYaml(), "x.yaml", &again), IsOk());
+  EXPECT_EQ(again.ToYaml(), options.ToYaml());
+}
+
+TEST(ServerOptionsTest, SayWhereAFileIsWrong) {
+  ServerOptions options;
+  EXPECT_THAT(ApplyYaml("listen: x\nlisten_to: y\n", "x.yaml", &options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("x.yaml:2: unknown option \"listen_to\"")));
+  EXPECT_THAT(ApplyYaml("cpu_slots: many\n", "x.yaml", &options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("x.yaml:1: the value of \"cpu_slots\"")));
+  EXPECT_THAT(
+      ApplyYaml("[1, 2", "x.yaml", &options),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is no YAML")));
+}
+
+TEST(ServerOptionsTest, ResolveWhatDependsOnTheMachine) {
+  ServerOptions options;
+  options.data_dir = "relative/";
+  options.http_listen = "none";
+  ASSERT_THAT(options.Resolve("retortd"), IsOk());
+  EXPECT_EQ(options.data_dir.front(), '/');
+  EXPECT_NE(options.data_dir.back(), '/');
+  EXPECT_GE(options.cpu_slots, 1);
+  EXPECT_THAT(options.worker_binary, HasSubstr("/retort-worker"));
+  EXPECT_EQ(options.http_listen, "");
+}
+
+TEST(ServerOptionsTest, NameTheFlagThatIsWrong) {
+  ServerOptions options;
+  options.listen = "0.0.0.0:7433";
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
+                                           HasSubstr("--listen: ")));
+  options = ServerOptions();
+  options.http_listen = "nonsense";
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("--http_listen: ")));
+  options = ServerOptions();
+  options.cpu_slots = -1;
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("--cpu_slots")));
+}
+
+}  // namespace
+}  // namespace retort

@@ -1,0 +1,216 @@
+#include "server/rpc/job_service.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <vector>
+
+#include "server/base/error.h"
+#include "server/rpc/status.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_executor.h"
+#include "tests/support/fake_models.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace retort::rpc {
+namespace {
+
+using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using J = v1::Job;
+
+// The service over real parts but for the workers, called through gRPC within
+// the process.
+class JobServiceTest : public ::testing::Test {
+ protected:
+  JobServiceTest() {
+    db_ = *db::Database::Open(data_dir_.db_path());
+    store_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
+    scheduler::SchedulerOptions options;
+    options.cpu_slots = 2;
+    scheduler_ = std::make_unique<scheduler::Scheduler>(
+        options, &clock_, store_.get(), &models_, &executor_, &links_,
+        &metrics_);
+    service_ = std::make_unique<JobService>(store_.get(), scheduler_.get(),
+                                            &resolver_, &metrics_);
+    grpc::ServerBuilder builder;
+    builder.RegisterService(service_.get());
+    server_ = builder.BuildAndStart();
+    stub_ = v1::JobService::NewStub(
+        server_->InProcessChannel(grpc::ChannelArguments()));
+  }
+  ~JobServiceTest() override {
+    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Wait();
+  }
+
+  static v1::CreateJobRequest Request(const std::string& id) {
+    v1::CreateJobRequest request;
+    request.set_parent("projects/default");
+    request.set_job_id(id);
+    request.mutable_job()
+        ->mutable_spec()
+        ->mutable_train_teacher()
+        ->mutable_training()
+        ->set_iterations(10);
+    return request;
+  }
+  absl::StatusOr<v1::Job> Create(const v1::CreateJobRequest& request) {
+    grpc::ClientContext context;
+    v1::Job job;
+    const absl::Status status =
+        FromGrpc(stub_->CreateJob(&context, request, &job));
+    if (!status.ok()) return status;
+    return job;
+  }
+  absl::Status MoveTo(const std::string& name, jobs::State state) {
+    return store_
+        ->Update(name,
+                 [&](jobs::JobRecord& record, auto*) {
+                   record.job.set_state(state);
+                   return absl::OkStatus();
+                 })
+        .status();
+  }
+
+  retort::testing::TempDir dir_;
+  const base::DataDir data_dir_{dir_.path()};
+  retort::testing::FakeClock clock_;
+  metrics::ServiceMetrics metrics_;
+  executor::WorkerLinks links_;
+  retort::testing::FakeExecutor executor_{&links_};
+  retort::testing::FakeModels models_;
+  const jobs::SpecResolver resolver_{{.cpu_slots = 2}, &models_};
+  std::unique_ptr<db::Database> db_;
+  std::unique_ptr<jobs::JobStore> store_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
+  std::unique_ptr<JobService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::JobService::Stub> stub_;
+};
+
+TEST_F(JobServiceTest, CreatesAJobWithItsSpecResolved) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  EXPECT_EQ(job.name(), "projects/default/jobs/a");
+  EXPECT_EQ(job.state(), J::STATE_QUEUED);
+  EXPECT_EQ(job.spec().train_teacher().training().batch_size(), 64);
+  EXPECT_EQ(job.etag(), store_->Get(job.name())->job.etag());
+}
+
+TEST_F(JobServiceTest, MakesNoJobWhenOnlyValidating) {
+  v1::CreateJobRequest request = Request("a");
+  request.set_validate_only(true);
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(request));
+  EXPECT_EQ(job.spec().train_teacher().training().batch_size(), 64);
+  EXPECT_THAT(store_->ListLive()->size(), 0u);
+}
+
+TEST_F(JobServiceTest, SendsWhatIsWrongWithASpecFieldByField) {
+  v1::CreateJobRequest request = Request("a");
+  request.mutable_job()->mutable_spec()->mutable_train_teacher()->set_p_std(-1);
+  const absl::Status status = Create(request).status();
+  EXPECT_THAT(status,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("p_std")));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_SPEC_INVALID);
+  EXPECT_EQ(service::FieldViolationsOf(status)[0].field,
+            "job.spec.train_teacher.p_std");
+}
+
+TEST_F(JobServiceTest, TellsARepeatedRequestFromAReusedId) {
+  v1::CreateJobRequest request = Request("");
+  request.set_request_id("r");
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job first, Create(request));
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job second, Create(request));
+  EXPECT_EQ(first.name(), second.name());
+  request.mutable_job()->set_priority(5);
+  const absl::Status status = Create(request).status();
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_REQUEST_ID_REUSED);
+}
+
+TEST_F(JobServiceTest, StreamsEventsFromANumberUntilTheJobHasEnded) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  ASSERT_THAT(MoveTo(job.name(), J::STATE_STARTING), IsOk());
+  grpc::ClientContext context;
+  v1::WatchJobRequest request;
+  request.set_name(job.name());
+  request.set_from_event(2);
+  auto stream = stub_->WatchJob(&context, request);
+  v1::WatchJobResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.job().state(), J::STATE_STARTING);
+  v1::JobProgress progress;
+  progress.set_step(3);
+  ASSERT_THAT(store_->RecordProgress(job.name(), progress, {}, clock_.Now()),
+              IsOk());
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.event().kind(), v1::JobEvent::KIND_PROGRESS);
+  EXPECT_EQ(response.event().number(), 2);
+  EXPECT_EQ(response.job().progress().step(), 3);
+  ASSERT_THAT(MoveTo(job.name(), J::STATE_FAILED), IsOk());
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.event().number(), 3);
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(JobServiceTest, EndsAWatchThatTheCallerGivesUp) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  grpc::ClientContext context;
+  v1::WatchJobRequest request;
+  request.set_name(job.name());
+  auto stream = stub_->WatchJob(&context, request);
+  v1::WatchJobResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  context.TryCancel();
+  while (stream->Read(&response)) {
+  }
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(JobServiceTest, RefusesToWatchAJobThatIsNotThere) {
+  grpc::ClientContext context;
+  v1::WatchJobRequest request;
+  request.set_name("projects/default/jobs/nobody");
+  auto stream = stub_->WatchJob(&context, request);
+  v1::WatchJobResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_THAT(FromGrpc(stream->Finish()),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(JobServiceTest, FollowsALogUntilTheJobHasEnded) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  const std::string log = base::JobDir(data_dir_.job_dir("a")).log_path();
+  std::ofstream(log) << "one\n";
+  grpc::ClientContext context;
+  v1::StreamLogsRequest request;
+  request.set_name(job.name());
+  request.set_follow(true);
+  auto stream = stub_->StreamLogs(&context, request);
+  v1::StreamLogsResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_THAT(response.lines(), ElementsAre("one"));
+  std::ofstream(log, std::ios::app) << "two";
+  ASSERT_THAT(MoveTo(job.name(), J::STATE_CANCELLED), IsOk());
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_THAT(response.lines(), ElementsAre("two"));
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(JobServiceTest, AnswersWhatIsNotThereYetWithAReason) {
+  grpc::ClientContext context;
+  v1::Job job;
+  const absl::Status status =
+      FromGrpc(stub_->PauseJob(&context, v1::PauseJobRequest(), &job));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
+}
+
+}  // namespace
+}  // namespace retort::rpc

@@ -1,0 +1,371 @@
+#include "server/scheduler/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/base/file.h"
+#include "server/base/error.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_executor.h"
+#include "tests/support/fake_models.h"
+#include "tests/support/fake_worker_session.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace retort::scheduler {
+namespace {
+
+using internal::v1::AttachRequest;
+using internal::v1::Control;
+using ::retort::testing::FakeWorkerSession;
+using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using J = v1::Job;
+using Ended = internal::v1::TaskEnded;
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  SchedulerTest() {
+    db_ = *db::Database::Open(data_dir_.db_path());
+    store_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
+    Restart();
+    models_.Add("projects/default/models/t", v1::Model::KIND_TEACHER);
+  }
+
+  // A new scheduler over the same store, as after a crash of the service.
+  void Restart() {
+    SchedulerOptions options;
+    options.cpu_slots = 2;
+    scheduler_ =
+        std::make_unique<Scheduler>(options, &clock_, store_.get(), &models_,
+                                    &executor_, &links_, &metrics_);
+  }
+  std::string Create(const std::string& id) {
+    jobs::NewJob job;
+    job.project = "default";
+    job.job_id = id;
+    auto* estimate = job.job.mutable_spec()->mutable_estimate_preconditioning();
+    estimate->set_teacher("projects/default/models/t");
+    job.job.mutable_spec()->mutable_resources()->set_cpu_threads(2);
+    return store_->CreateJob(job)->name();
+  }
+  // Creates a job, starts it and attaches its worker.
+  std::string Running(const std::string& id) {
+    const std::string name = Create(id);
+    scheduler_->RunOnce();
+    Attach(name);
+    return name;
+  }
+  void Attach(const std::string& name, bool resumed = false) {
+    session_ = std::make_shared<FakeWorkerSession>();
+    internal::v1::Hello hello;
+    hello.set_resumed(resumed);
+    scheduler_->OnAttached(name, Epoch(name), hello, session_);
+    scheduler_->RunOnce();
+  }
+  void End(const std::string& name, Ended::Outcome outcome,
+           const std::string& reason = "") {
+    AttachRequest message;
+    message.mutable_ended()->set_outcome(outcome);
+    message.mutable_ended()->set_reason(reason);
+    if (outcome == Ended::OUTCOME_SUCCEEDED) {
+      message.mutable_ended()->add_model_dirs("result/model");
+    }
+    scheduler_->OnMessage(name, Epoch(name), message);
+    scheduler_->RunOnce();
+  }
+  // The worker's process ends, its stream just before.
+  void Exit(const std::string& name, const executor::ExitStatus& exit) {
+    const int64_t epoch = Epoch(name);
+    scheduler_->OnDetached(name, epoch);
+    scheduler_->OnExited(name, epoch, exit);
+    scheduler_->RunOnce();
+  }
+  int64_t Epoch(const std::string& name) { return store_->Get(name)->epoch; }
+  v1::Job Job(const std::string& name) { return store_->Get(name)->job; }
+  jobs::State StateOf(const std::string& name) { return Job(name).state(); }
+  // What the worker was sent last.
+  Control::Action LastAction() {
+    return session_->sent().back().control().action();
+  }
+
+  retort::testing::TempDir dir_;
+  const base::DataDir data_dir_{dir_.path()};
+  retort::testing::FakeClock clock_;
+  metrics::ServiceMetrics metrics_;
+  executor::WorkerLinks links_;
+  retort::testing::FakeExecutor executor_{&links_};
+  retort::testing::FakeModels models_;
+  std::unique_ptr<db::Database> db_;
+  std::unique_ptr<jobs::JobStore> store_;
+  std::unique_ptr<Scheduler> scheduler_;
+  std::shared_ptr<FakeWorkerSession> session_;
+};
+
+TEST_F(SchedulerTest, StartsAWorkerAndGivesItItsAssignment) {
+  const std::string name = Create("a");
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+  ASSERT_THAT(executor_.started(), SizeIs(1));
+  EXPECT_EQ(executor_.started()[0].epoch, 1);
+  EXPECT_EQ(store_->Get(name)->pid, 1001);
+  Attach(name);
+  EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
+  ASSERT_THAT(session_->sent(), SizeIs(1));
+  const internal::v1::Assignment& assignment = session_->sent()[0].assignment();
+  EXPECT_EQ(assignment.job_dir(), data_dir_.job_dir("a"));
+  EXPECT_EQ(assignment.threads(), 2);
+  EXPECT_EQ(assignment.model_dirs().at("projects/default/models/t"),
+            "/models/projects/default/models/t");
+}
+
+TEST_F(SchedulerTest, TakesProgressAndCheckpointsToTheStore) {
+  const std::string name = Running("a");
+  AttachRequest message;
+  message.mutable_progress()->mutable_progress()->set_step(7);
+  (*message.mutable_progress()->mutable_metrics())["loss"] = 0.5;
+  scheduler_->OnMessage(name, 1, message);
+  message.mutable_checkpoint()->mutable_checkpoint()->set_step(5);
+  scheduler_->OnMessage(name, 1, message);
+  scheduler_->RunOnce();
+  EXPECT_EQ(Job(name).progress().step(), 7);
+  EXPECT_THAT(*store_->ListMetrics(name, {}, 10), SizeIs(1));
+  EXPECT_THAT(store_->ListEvents(name, 0, 99)->back().event().message(),
+              HasSubstr("checkpoint at step 5"));
+}
+
+TEST_F(SchedulerTest, RegistersTheModelBeforeTheJobHasSucceeded) {
+  const std::string name = Running("a");
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(StateOf(name), J::STATE_SUCCEEDED);
+  EXPECT_THAT(Job(name).models(), ElementsAre("projects/default/models/a"));
+  EXPECT_EQ(models_.AdoptedFrom("projects/default/models/a"),
+            data_dir_.job_dir("a") + "/result/model");
+  EXPECT_TRUE(session_->sent().back().has_acknowledged());
+}
+
+TEST_F(SchedulerTest, AcknowledgesARepeatedEndWithoutDoingItAgain) {
+  const std::string name = Running("a");
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  const size_t events = store_->ListEvents(name, 0, 99)->size();
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(store_->ListEvents(name, 0, 99)->size(), events);
+  EXPECT_TRUE(session_->sent().back().has_acknowledged());
+}
+
+TEST_F(SchedulerTest, LetsTheWorkerSayItAgainWhenTheDiskIsFull) {
+  const std::string name = Running("a");
+  models_.FailAdoptWith(absl::ResourceExhaustedError("disk full"));
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
+  EXPECT_THAT(session_->closed(),
+              ::testing::Optional(StatusIs(absl::StatusCode::kUnavailable)));
+  models_.FailAdoptWith(absl::OkStatus());
+  scheduler_->OnDetached(name, 1);
+  Attach(name, /*resumed=*/true);
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(StateOf(name), J::STATE_SUCCEEDED);
+}
+
+TEST_F(SchedulerTest, FailsAJobThatItsWorkerGaveUp) {
+  const std::string name = Running("a");
+  End(name, Ended::OUTCOME_FAILED, "the loss is not finite");
+  EXPECT_EQ(StateOf(name), J::STATE_FAILED);
+  EXPECT_EQ(Job(name).state_reason(), "the loss is not finite");
+}
+
+TEST_F(SchedulerTest, RunsTheNextJobOnceTheProcessIsGone) {
+  const std::string first = Running("a");
+  const std::string second = Create("b");
+  End(first, Ended::OUTCOME_FAILED);
+  EXPECT_THAT(executor_.started(), SizeIs(1));
+  Exit(first, {});
+  EXPECT_THAT(executor_.started(), SizeIs(2));
+  EXPECT_EQ(StateOf(second), J::STATE_STARTING);
+}
+
+TEST_F(SchedulerTest, PutsAJobThatLostItsWorkerBackWithTheCause) {
+  const std::string name = Running("a");
+  std::ofstream(base::JobDir(data_dir_.job_dir("a")).log_path())
+      << "step 41\nstep 42\n";
+  Exit(name, {.signal = 9});
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  std::string warning;
+  for (const auto& event : *store_->ListEvents(name, 0, 99)) {
+    if (event.event().kind() == v1::JobEvent::KIND_WARNING) {
+      warning = event.event().message();
+    }
+  }
+  EXPECT_THAT(warning, HasSubstr("killed by signal 9 (Killed)"));
+  EXPECT_THAT(warning, HasSubstr("step 42"));
+  // Not at once, but soon.
+  EXPECT_THAT(executor_.started(), SizeIs(1));
+  clock_.Advance(absl::Seconds(2));
+  scheduler_->RunOnce();
+  ASSERT_THAT(executor_.started(), SizeIs(2));
+  EXPECT_EQ(executor_.started()[1].epoch, 2);
+}
+
+TEST_F(SchedulerTest, FailsAJobThatKeepsLosingItsWorker) {
+  const std::string name = Running("a");
+  for (int i = 0; i < 3; ++i) {
+    Exit(name, {.code = 1});
+    ASSERT_EQ(StateOf(name), J::STATE_QUEUED) << i;
+    clock_.Advance(absl::Minutes(1));
+    scheduler_->RunOnce();
+    Attach(name);
+  }
+  Exit(name, {.code = 1});
+  EXPECT_EQ(StateOf(name), J::STATE_FAILED);
+  EXPECT_THAT(Job(name).state_reason(), HasSubstr("exit code 1"));
+}
+
+TEST_F(SchedulerTest, HearsAProcessOutThatEndedBeforeItsStream) {
+  const std::string name = Running("a");
+  scheduler_->OnExited(name, 1, {});
+  scheduler_->RunOnce();
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(StateOf(name), J::STATE_SUCCEEDED);
+}
+
+TEST_F(SchedulerTest, CancelsAQueuedJobAtOnce) {
+  Running("a");
+  const std::string name = Create("b");
+  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
+  EXPECT_EQ(StateOf(name), J::STATE_CANCELLED);
+  const auto again = scheduler_->Cancel(name);
+  EXPECT_THAT(again, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(service::ReasonOf(again.status()), v1::ERROR_REASON_STATE_CONFLICT);
+}
+
+TEST_F(SchedulerTest, AsksTheWorkerOfACancelledJobToEnd) {
+  const std::string name = Running("a");
+  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_CANCELLING);
+  EXPECT_EQ(LastAction(), Control::ACTION_CANCEL);
+  End(name, Ended::OUTCOME_CANCELLED);
+  EXPECT_EQ(StateOf(name), J::STATE_CANCELLED);
+}
+
+TEST_F(SchedulerTest, KillsACancelledWorkerThatDoesNotListen) {
+  const std::string name = Running("a");
+  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Minutes(3));
+  scheduler_->RunOnce();
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+  Exit(name, {.signal = 9});
+  EXPECT_EQ(StateOf(name), J::STATE_CANCELLED);
+}
+
+TEST_F(SchedulerTest, LetsAWorkerGoOnAloneUntilItsLeaseEnds) {
+  const std::string name = Running("a");
+  scheduler_->OnDetached(name, 1);
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Minutes(9));
+  scheduler_->RunOnce();
+  EXPECT_THAT(executor_.killed(), IsEmpty());
+  clock_.Advance(absl::Minutes(2));
+  scheduler_->RunOnce();
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+}
+
+TEST_F(SchedulerTest, FencesAWorkerOfAnEarlierIncarnation) {
+  const std::string name = Running("a");
+  auto stale = std::make_shared<FakeWorkerSession>();
+  scheduler_->OnAttached(name, 0, internal::v1::Hello(), stale);
+  scheduler_->RunOnce();
+  ASSERT_THAT(stale->sent(), SizeIs(1));
+  EXPECT_EQ(stale->sent()[0].control().action(), Control::ACTION_FENCED);
+  EXPECT_TRUE(stale->closed().has_value());
+}
+
+TEST_F(SchedulerTest, FindsARunningWorkerAgainAfterARestart) {
+  const std::string name = Running("a");
+  executor_.SetAlive(1001);
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
+  Attach(name, /*resumed=*/true);
+  EXPECT_THAT(session_->sent(), IsEmpty());
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(StateOf(name), J::STATE_SUCCEEDED);
+  EXPECT_EQ(Job(name).attempts(), 1);
+}
+
+TEST_F(SchedulerTest, StartsAJobAnewWhoseWorkerDiedWithTheServer) {
+  const std::string name = Running("a");
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+  EXPECT_EQ(Epoch(name), 2);
+  EXPECT_EQ(store_->Get(name)->failures, 0);
+}
+
+TEST_F(SchedulerTest, KillsAnOldWorkerThatDoesNotComeBack) {
+  const std::string name = Running("a");
+  executor_.SetAlive(1001);
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  clock_.Advance(absl::Seconds(31));
+  scheduler_->RunOnce();
+  ASSERT_THAT(executor_.killed(), SizeIs(1));
+  scheduler_->OnExited(name, 1, {.known = false});
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+}
+
+TEST_F(SchedulerTest, AdmitsAWorkerWhosePidWasNeverNoted) {
+  const std::string name = Create("a");
+  scheduler_->RunOnce();
+  const std::string token = executor_.started()[0].token;
+  // The server fell between the start of the process and the note of its pid.
+  ASSERT_THAT(store_->Update(name,
+                             [](jobs::JobRecord& record, auto*) {
+                               record.pid = 0;
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  Restart();
+  links_.Forget(name, 1);
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  internal::v1::Hello hello;
+  hello.set_subject(name);
+  hello.set_epoch(1);
+  hello.set_token(token);
+  EXPECT_THAT(links_.Admit(hello), IsOk());
+}
+
+TEST_F(SchedulerTest, AsksForCheckpointsWhenItStopsAndRequeuesTheJobs) {
+  const std::string name = Running("a");
+  Create("b");
+  scheduler_->Stop(absl::ZeroDuration());
+  scheduler_->RunOnce();
+  EXPECT_EQ(LastAction(), Control::ACTION_PAUSE);
+  End(name, Ended::OUTCOME_STOPPED, "checkpoint at step 5");
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  Exit(name, {});
+  // No new ones while it stops.
+  EXPECT_THAT(executor_.started(), SizeIs(1));
+}
+
+TEST_F(SchedulerTest, FailsAJobWhoseWorkerCannotBeStarted) {
+  executor_.SetStartError(absl::NotFoundError("no retort-worker there"));
+  const std::string name = Create("a");
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_FAILED);
+  EXPECT_THAT(Job(name).state_reason(), HasSubstr("no retort-worker there"));
+}
+
+}  // namespace
+}  // namespace retort::scheduler
