@@ -97,6 +97,7 @@ void WorkerLinks::Detached(const std::string& subject, int64_t epoch,
 
 void WorkerLinks::Exited(const std::string& subject, int64_t epoch,
                          const ExitStatus& exit) {
+  Forget(subject, epoch);
   if (WorkerListener* listener = ListenerOf(subject)) {
     listener->OnExited(subject, epoch, exit);
   }

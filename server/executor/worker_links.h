@@ -58,7 +58,7 @@ class WorkerLinks {
   // A worker of this incarnation may attach with the token of this hash.
   void Expect(const std::string& subject, int64_t epoch,
               const std::string& token_sha256);
-  // From now on it may not: its process has ended, or it is fenced off.
+  // From now on it may not. Exited() does the same.
   void Forget(const std::string& subject, int64_t epoch);
 
   // Checks who a new stream says it is. PermissionDenied for a wrong token,

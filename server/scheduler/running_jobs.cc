@@ -145,6 +145,7 @@ absl::Status RunningJobs::StartJob(const std::string& name) {
                                process.status().message()));
     return absl::OkStatus();
   }
+  not_before_.erase(name);
   metrics_->CountWorkerStart(kRole);
   Entry& entry = running_[name] = Entry();
   entry.epoch = record.epoch;
@@ -430,7 +431,6 @@ void RunningJobs::Detached(const std::string& name, int64_t epoch) {
 
 void RunningJobs::Exited(const std::string& name, int64_t epoch,
                          const executor::ExitStatus& exit) {
-  links_->Forget(name, epoch);
   Entry* entry = Find(name, epoch);
   if (entry == nullptr) return;
   entry->exit = exit;

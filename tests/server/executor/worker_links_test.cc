@@ -16,7 +16,7 @@ using ::retort::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr char kJob[] = "projects/p/jobs/j";
+constexpr char kLinkedJob[] = "projects/p/jobs/j";
 
 // Writes down what it hears.
 class Recorder : public WorkerListener {
@@ -47,7 +47,7 @@ class WorkerLinksTest : public ::testing::Test {
   static internal::v1::Hello Hello(const std::string& token,
                                    int64_t epoch = 1) {
     internal::v1::Hello hello;
-    hello.set_subject(kJob);
+    hello.set_subject(kLinkedJob);
     hello.set_epoch(epoch);
     hello.set_token(token);
     return hello;
@@ -58,20 +58,20 @@ class WorkerLinksTest : public ::testing::Test {
 };
 
 TEST_F(WorkerLinksTest, AdmitsOnlyWhoIsExpectedWithTheRightToken) {
-  links_.Expect(kJob, 1, base::Sha256Hex("secret"));
+  links_.Expect(kLinkedJob, 1, base::Sha256Hex("secret"));
   EXPECT_THAT(links_.Admit(Hello("secret")), IsOk());
   EXPECT_THAT(links_.Admit(Hello("guess")),
               StatusIs(absl::StatusCode::kPermissionDenied));
   EXPECT_THAT(links_.Admit(Hello("secret", 2)),
               StatusIs(absl::StatusCode::kFailedPrecondition));
-  links_.Forget(kJob, 1);
+  links_.Forget(kLinkedJob, 1);
   EXPECT_THAT(links_.Admit(Hello("secret")),
               StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(WorkerLinksTest, TellsTheListenerOfTheSubjectsCollection) {
   links_.Attached(Hello("x"), std::make_shared<FakeWorkerSession>());
-  links_.Exited(kJob, 1, {.signal = 9});
+  links_.Exited(kLinkedJob, 1, {.signal = 9});
   EXPECT_THAT(jobs_.heard,
               ElementsAre("attached", "killed by signal 9 (Killed)"));
   EXPECT_THAT(deployments_.heard, IsEmpty());
@@ -83,10 +83,10 @@ TEST_F(WorkerLinksTest, LetsANewStreamTakeTheOldOnesPlace) {
   links_.Attached(Hello("x"), first);
   links_.Attached(Hello("x"), second);
   // The break of the first stream is noticed only now.
-  links_.Message(kJob, 1, first.get(), {});
-  links_.Detached(kJob, 1, first.get());
-  links_.Message(kJob, 1, second.get(), {});
-  links_.Detached(kJob, 1, second.get());
+  links_.Message(kLinkedJob, 1, first.get(), {});
+  links_.Detached(kLinkedJob, 1, first.get());
+  links_.Message(kLinkedJob, 1, second.get(), {});
+  links_.Detached(kLinkedJob, 1, second.get());
   EXPECT_THAT(jobs_.heard, ElementsAre("attached", "detached", "attached",
                                        "message", "detached"));
 }
