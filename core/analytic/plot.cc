@@ -21,15 +21,17 @@ constexpr int kPoints = 160;
 
 struct Style {
   const char* name;
+  const char* label;
   const char* colour;
   const char* dash;
 };
 // Told apart by colour, and by dash where curves coincide.
-constexpr Style kStyles[] = {{"ctm", "#222222", ""},
-                             {"bcm", "#d98c00", "7 3"},
-                             {"analytic", "#1f6fd1", ""},
-                             {"analytic-forward", "#8a4fbf", "2 3"},
-                             {"fitted-state", "#c8322b", ""}};
+constexpr Style kStyles[] = {
+    {"ctm", "ctm", "#222222", ""},
+    {"bcm", "bcm (as ctm)", "#d98c00", "7 3"},
+    {"analytic", "analytic", "#1f6fd1", ""},
+    {"analytic-forward", "analytic-forward", "#8a4fbf", "2 3"},
+    {"fitted-state", "fitted-state", "#c8322b", ""}};
 
 PlotPanel StatisticPanel(const PreconditioningArtefact& artefact) {
   PlotSeries l{"l, with 2 standard errors", "#1f6fd1", ""};
@@ -92,7 +94,7 @@ std::pair<PlotPanel, PlotPanel> CoefficientPanels(
   for (const NamedJump& named : jumps) {
     at::Tensor as, bs;
     named.jump->Coefficients(ts, s, &as, &bs);
-    PlotSeries series{named.style.name, named.style.colour, named.style.dash};
+    PlotSeries series{named.style.label, named.style.colour, named.style.dash};
     const auto values = [](const at::Tensor& v) {
       const at::Tensor flat = v.to(at::kDouble).contiguous();
       const double* data = flat.const_data_ptr<double>();

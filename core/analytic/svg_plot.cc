@@ -15,7 +15,17 @@ namespace {
 constexpr double kPanelWidth = 330, kPanelHeight = 250;
 constexpr double kLeft = 58, kRight = 14, kTop = 30, kBottom = 44;
 constexpr double kHeader = 78;
-constexpr double kLegendEntry = 170;
+constexpr double kSmallestWidth = 680;
+
+// Attributes rather than a style sheet: not every viewer knows CSS.
+constexpr char kTick[] = "font-size=\"11\" fill=\"#555\" ";
+constexpr char kLabel[] = "font-size=\"12\" fill=\"#222\" ";
+constexpr char kTitle[] = "font-size=\"13\" font-weight=\"bold\" ";
+constexpr char kGrid[] = "stroke=\"#e4e4e4\" stroke-width=\"1\"";
+constexpr char kFrame[] = "fill=\"none\" stroke=\"#777\"";
+constexpr char kCurve[] = "fill=\"none\" stroke-width=\"1.8\" ";
+constexpr char kMiddle[] = "text-anchor=\"middle\"";
+constexpr char kEnd[] = "text-anchor=\"end\"";
 
 std::string Escape(const std::string& text) {
   return absl::StrReplaceAll(text,
@@ -33,6 +43,12 @@ std::string Line(double x1, double y1, double x2, double y2,
   return absl::StrFormat(
       "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n", x1, y1,
       x2, y2, attributes);
+}
+
+std::string Stroke(const PlotSeries& series) {
+  return absl::StrCat(kCurve, "stroke=\"", series.colour,
+                      "\" stroke-dasharray=\"",
+                      series.dash.empty() ? "none" : series.dash, "\"");
 }
 
 // One axis: data to pixels, and where its ticks are.
@@ -156,23 +172,23 @@ class PanelPainter {
         index_, left_, top_, right_ - left_, bottom_ - top_);
     for (double tick : x_.Ticks()) {
       const double at = x_.Pixel(tick);
-      out += Line(at, top_, at, bottom_, "class=\"grid\"");
+      out += Line(at, top_, at, bottom_, kGrid);
       out += Text(at, bottom_ + 15, absl::StrFormat("%g", tick),
-                  "class=\"tick\" text-anchor=\"middle\"");
+                  absl::StrCat(kTick, kMiddle));
     }
     for (double tick : y_.Ticks()) {
       const double at = y_.Pixel(tick);
-      out += Line(left_, at, right_, at, "class=\"grid\"");
+      out += Line(left_, at, right_, at, kGrid);
       out += Text(left_ - 6, at + 4, absl::StrFormat("%.6g", tick),
-                  "class=\"tick\" text-anchor=\"end\"");
+                  absl::StrCat(kTick, kEnd));
     }
     absl::StrAppendFormat(&out,
                           "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
-                          "height=\"%.1f\" class=\"frame\"/>\n",
-                          left_, top_, right_ - left_, bottom_ - top_);
-    out += Text(left_, top_ - 9, panel_.title, "class=\"title\"");
+                          "height=\"%.1f\" %s/>\n",
+                          left_, top_, right_ - left_, bottom_ - top_, kFrame);
+    out += Text(left_, top_ - 9, panel_.title, kTitle);
     out += Text((left_ + right_) / 2, bottom_ + 33, panel_.x_label,
-                "class=\"label\" text-anchor=\"middle\"");
+                absl::StrCat(kLabel, kMiddle));
     return out;
   }
 
@@ -201,13 +217,9 @@ class PanelPainter {
   }
 
   std::string Curve(const PlotSeries& series) const {
-    return absl::StrCat(
-        "<polyline points=\"", Points(series.x, series.y, false),
-        "\" class=\"curve\" stroke=\"", series.colour, "\"",
-        series.dash.empty()
-            ? ""
-            : absl::StrCat(" stroke-dasharray=\"", series.dash, "\""),
-        "/>\n");
+    return absl::StrCat("<polyline points=\"",
+                        Points(series.x, series.y, false), "\" ",
+                        Stroke(series), "/>\n");
   }
 
   const PlotPanel& panel_;
@@ -223,12 +235,8 @@ std::string Legend(const PlotFigure& figure) {
   for (const PlotPanel& panel : figure.panels) {
     for (const PlotSeries& series : panel.series) {
       if (series.label.empty() || !seen.insert(series.label).second) continue;
-      out +=
-          Line(x, 62, x + 26, 62,
-               absl::StrCat("class=\"curve\" stroke=\"", series.colour,
-                            "\" stroke-dasharray=\"",
-                            series.dash.empty() ? "none" : series.dash, "\""));
-      out += Text(x + 32, 66, series.label, "class=\"label\"");
+      out += Line(x, 62, x + 26, 62, Stroke(series));
+      out += Text(x + 32, 66, series.label, kLabel);
       x += 56 + 6.3 * series.label.size();
     }
   }
@@ -241,21 +249,16 @@ std::string RenderSvg(const PlotFigure& figure) {
   const int columns = std::max(1, figure.columns);
   const int count = static_cast<int>(figure.panels.size());
   const int rows = (count + columns - 1) / columns;
-  const double width = std::max(columns * kPanelWidth + 12, 4 * kLegendEntry);
+  const double width = std::max(columns * kPanelWidth + 12, kSmallestWidth);
   const double height = kHeader + rows * kPanelHeight + 8;
   std::string out = absl::StrFormat(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" "
       "height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" "
       "font-family=\"Helvetica,Arial,sans-serif\">\n",
       width, height, width, height);
-  out +=
-      "<style>.tick{font-size:11px;fill:#555}.label{font-size:12px;"
-      "fill:#222}.title{font-size:13px;font-weight:bold;fill:#111}"
-      ".grid{stroke:#e4e4e4;stroke-width:1}.frame{fill:none;stroke:#777}"
-      ".curve{fill:none;stroke-width:1.8}</style>\n"
-      "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
+  out += "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
   out += Text(20, 24, figure.title, "font-size=\"17\" font-weight=\"bold\"");
-  out += Text(20, 44, figure.subtitle, "class=\"label\"");
+  out += Text(20, 44, figure.subtitle, kLabel);
   out += Legend(figure);
   for (int k = 0; k < count; ++k) {
     if (figure.panels[k].series.empty()) continue;
