@@ -35,14 +35,19 @@ void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
                   "short calls, none for watching, transfers and sampling)");
 }
 
-CLI::App* AddGroup(CLI::App* app, const char* name, const char* description) {
+CLI::App* AddGroup(CLI::App* app, const char* name, const char* description,
+                   const char* footer) {
   CLI::App* group = app->add_subcommand(name, description);
   group->require_subcommand(1);
+  group->footer(footer);
   return group;
 }
 
 void AddCommands(CLI::App* app, Context* context) {
-  CLI::App* jobs = AddGroup(app, "jobs", "Train, estimate, distill, evaluate");
+  CLI::App* jobs = AddGroup(
+      app, "jobs", "Train, estimate, distill, evaluate",
+      "Examples:\n  retort jobs submit -f teacher.yaml --id my-teacher "
+      "--watch\n  retort jobs list --state running");
   AddJobsSubmit(jobs, context);
   AddJobsList(jobs, context);
   AddJobsGet(jobs, context);
@@ -52,14 +57,19 @@ void AddCommands(CLI::App* app, Context* context) {
   AddJobsCheckpoints(jobs, context);
   AddJobsCancel(jobs, context);
   AddJobsDelete(jobs, context);
-  CLI::App* models = AddGroup(app, "models", "Weights and what they are of");
+  CLI::App* models =
+      AddGroup(app, "models", "Weights and what they are of",
+               "Examples:\n  retort models list --kind teacher\n"
+               "  retort models export my-student --out weights.safetensors");
   AddModelsList(models, context);
   AddModelsGet(models, context);
   AddModelsImport(models, context);
   AddModelsExport(models, context);
   AddModelsDelete(models, context);
-  CLI::App* deployments =
-      AddGroup(app, "deployments", "Models kept ready to sample from");
+  CLI::App* deployments = AddGroup(
+      app, "deployments", "Models kept ready to sample from",
+      "Example:\n  retort deployments create clothes --model my-student "
+      "--wait");
   AddDeploymentsCreate(deployments, context);
   AddDeploymentsList(deployments, context);
   AddDeploymentsGet(deployments, context);
@@ -67,6 +77,25 @@ void AddCommands(CLI::App* app, Context* context) {
   AddSample(app, context);
   AddCluster(app, context);
   AddCompletion(app, context);
+}
+
+// Says which word is no command, for what CLI11 calls a missing one. False if
+// that is not what went wrong.
+bool ExplainUnknownCommand(const CLI::App& app) {
+  const CLI::App* deepest = &app;
+  while (!deepest->get_subcommands().empty()) {
+    deepest = deepest->get_subcommands()[0];
+  }
+  const std::vector<std::string> rest = deepest->remaining();
+  std::vector<std::string> known;
+  for (const CLI::App* command :
+       deepest->get_subcommands([](const CLI::App*) { return true; })) {
+    known.push_back(command->get_name());
+  }
+  if (rest.empty() || known.empty()) return false;
+  fprintf(stderr, "retort: error: no command '%s'%s\n", rest[0].c_str(),
+          DidYouMean(rest[0], known).c_str());
+  return true;
 }
 
 void PrintError(const Context& context) {
@@ -96,6 +125,7 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0 && ExplainUnknownCommand(app)) return kExitUsage;
     return app.exit(e) == 0 ? kExitOk : kExitUsage;
   }
   if (context.status.ok()) return context.exit_code;
