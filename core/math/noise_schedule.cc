@@ -46,13 +46,16 @@ void from_json(const nlohmann::json& json, NoiseSchedule& schedule) {
 }
 
 double TimeAt(const NoiseSchedule& schedule, double u) {
-  // The ends are given exactly, so that a grid's last time equals eps and the
-  // jump from there is the identity.
   if (u == 0) return schedule.sigma_max;
-  if (u == 1) return schedule.sigma_min;
   const double from = std::pow(schedule.sigma_max, 1 / schedule.rho);
   const double to = std::pow(schedule.sigma_min, 1 / schedule.rho);
-  return std::pow(from + u * (to - from), schedule.rho);
+  const double t = std::pow(from + u * (to - from), schedule.rho);
+  // A grid's last time shall be eps itself, so that the jump from there is the
+  // identity. Where the formula loses more digits than the powers cost (rho
+  // near 1) it is left as it is, as every other implementation has it.
+  const bool rounding =
+      std::abs(t - schedule.sigma_min) <= 5e-14 * schedule.sigma_min;
+  return u == 1 && rounding ? schedule.sigma_min : t;
 }
 
 std::vector<double> TimeGrid(const NoiseSchedule& schedule, int64_t n) {

@@ -29,7 +29,8 @@ void from_json(const nlohmann::json& json, NoiseSchedule& schedule);
 
 // EDM, Eq. 5 with u in place of i / (N - 1):
 //   t(u) = (smax^(1/rho) + u (smin^(1/rho) - smax^(1/rho)))^rho.
-// u = 0 is sigma_max and u = 1 is sigma_min, both exactly.
+// u = 0 is sigma_max exactly; u = 1 is sigma_min exactly, unless rho is so near
+// 1 that the formula itself is off by more than rounding (1e-12 at rho = 1).
 double TimeAt(const NoiseSchedule& schedule, double u);
 
 // t_0 .. t_{n-1} of EDM, Eq. 5, falling from sigma_max to sigma_min. EDM's

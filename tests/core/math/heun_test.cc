@@ -64,17 +64,17 @@ TEST(HeunTest, AStepToZeroIsTheDenoiserItself) {
 TEST(HeunTest, SamplerReachesTheEndOfTheTrajectory) {
   int calls = 0;
   HeunOptions options;
-  options.num_steps = 64;
+  options.num_steps = 256;
   const at::Tensor z = torch::tensor({{0.3, -1.2, 2.0}}, at::kDouble);
   const at::Tensor x = HeunSample(GaussianTeacher(&calls), z, options);
   const at::Tensor exact = z * 80 * std::sqrt(kVariance / (kVariance + 6400));
-  EXPECT_TRUE(at::allclose(x, exact, 2e-3, 0));
-  EXPECT_EQ(calls, 2 * 64 - 1);
+  EXPECT_TRUE(at::allclose(x, exact, 1e-3, 0));
+  EXPECT_EQ(calls, 2 * 256 - 1);
 }
 
 TEST(HeunTest, ChurnKeepsTheDistribution) {
   HeunOptions options;
-  options.num_steps = 40;
+  options.num_steps = 128;
   options.s_churn = 20;
   torch::manual_seed(0);
   options.noise = [](int64_t, const at::Tensor& x) {
@@ -82,7 +82,7 @@ TEST(HeunTest, ChurnKeepsTheDistribution) {
   };
   const at::Tensor z = at::randn({20000, 1}, at::kDouble);
   const at::Tensor x = HeunSample(GaussianTeacher(), z, options);
-  EXPECT_NEAR(x.var().item<double>(), kVariance, 0.02);
+  EXPECT_NEAR(x.var().item<double>(), kVariance, 0.015);
 }
 
 TEST(HeunTest, OptionsNameWhatIsWrong) {
