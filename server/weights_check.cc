@@ -11,11 +11,11 @@ namespace retort {
 namespace {
 
 // A large model from a slow disk.
-constexpr absl::Duration kTimeout = absl::Minutes(5);
+constexpr absl::Duration kCheckTimeout = absl::Minutes(5);
 // Of what a worker that failed has said.
 constexpr size_t kMaxSaid = 500;
 
-absl::Status Invalid(absl::string_view what) {
+absl::Status BadWeights(absl::string_view what) {
   return service::Error(absl::StatusCode::kInvalidArgument,
                         v1::ERROR_REASON_FILE_INVALID, what);
 }
@@ -25,7 +25,7 @@ absl::Status Invalid(absl::string_view what) {
 absl::Status CheckWeights(const std::string& worker_binary,
                           const std::string& dir) {
   executor::SubprocessOptions options;
-  options.timeout = kTimeout;
+  options.timeout = kCheckTimeout;
   const auto run =
       executor::RunToEnd({worker_binary, "--check-model", dir}, options);
   if (!run.ok()) {
@@ -36,14 +36,14 @@ absl::Status CheckWeights(const std::string& worker_binary,
       run->stdout_text, nullptr, /*allow_exceptions=*/false);
   if (!answer.is_object() || !answer.contains("ok") ||
       !answer["ok"].is_boolean()) {
-    return Invalid(absl::StrCat(
+    return BadWeights(absl::StrCat(
         "the worker that was to load the weights ended with ",
         run->exit.ToString(), "; check that the file is whole. It said: ",
         run->stderr_text.substr(0, kMaxSaid)));
   }
   if (answer["ok"].get<bool>()) return absl::OkStatus();
   const nlohmann::json error = answer.value("error", nlohmann::json());
-  return Invalid(absl::StrCat(
+  return BadWeights(absl::StrCat(
       "the weights do not fit: ",
       error.is_string() ? error.get<std::string>() : "no reason was given"));
 }

@@ -13,7 +13,6 @@ namespace retort::eval {
 namespace {
 
 constexpr char kModelType[] = "FmnistClassifier";
-constexpr int64_t kChannelsPerGroup = 4;
 
 absl::Status BadConfig(absl::string_view field, absl::string_view problem) {
   return absl::InvalidArgumentError(
@@ -43,8 +42,8 @@ absl::Status ClassifierConfig::Validate() const {
     return BadConfig("widths", "must list 1 to 8 layers");
   }
   for (int64_t width : widths) {
-    if (width < 4 || width > 4096 || width % kChannelsPerGroup != 0) {
-      return BadConfig("widths", "must be multiples of 4 between 4 and 4096");
+    if (width < 1 || width > 4096) {
+      return BadConfig("widths", "must lie between 1 and 4096");
     }
   }
   const int64_t halvings = static_cast<int64_t>(widths.size()) - 1;
@@ -116,9 +115,7 @@ FmnistClassifierImpl::FmnistClassifierImpl(ClassifierConfig config,
         torch::nn::Conv2d(
             torch::nn::Conv2dOptions(in, out, 3).padding(1).bias(false))));
     norms_.push_back(
-        register_module(absl::StrCat("norm", i),
-                        torch::nn::GroupNorm(torch::nn::GroupNormOptions(
-                            out / kChannelsPerGroup, out))));
+        register_module(absl::StrCat("norm", i), torch::nn::BatchNorm2d(out)));
     InitClassifierWeight(convs_.back()->weight, 2.0, init_seed,
                          static_cast<int64_t>(i));
     in = out;
@@ -138,6 +135,15 @@ torch::Tensor FmnistClassifierImpl::Features(const torch::Tensor& images) {
     x = torch::relu(x);
   }
   return x.mean({2, 3});
+}
+
+std::map<std::string, at::Tensor> FmnistClassifierImpl::StateDict() const {
+  std::map<std::string, at::Tensor> state;
+  for (const auto& item : named_parameters()) {
+    state[item.key()] = item.value().detach();
+  }
+  for (const auto& item : named_buffers()) state[item.key()] = item.value();
+  return state;
 }
 
 torch::Tensor FmnistClassifierImpl::forward(const torch::Tensor& images) {

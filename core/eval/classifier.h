@@ -2,7 +2,9 @@
 #define RETORT_CORE_EVAL_CLASSIFIER_H_
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,7 +19,7 @@ struct ClassifierConfig {
   int64_t resolution = 32;  // images are resolution x resolution
   int64_t channels = 1;     // 1 or 3
   int64_t classes = 10;
-  // Output channels of the 3x3 convolutions, each a multiple of 4. All but
+  // Output channels of the 3x3 convolutions, 1 to 4096 each. All but
   // the last are followed by a halving of the resolution; the last one's
   // width is the length of the feature vector.
   std::vector<int64_t> widths = {16, 32, 64, 64};
@@ -33,10 +35,11 @@ struct ClassifierConfig {
 };
 
 // A small convolutional classifier of images: per width a 3x3 convolution,
-// GroupNorm and ReLU, then 2x2 max-pooling but for the last, whose mean over
+// BatchNorm and ReLU, then 2x2 max-pooling but for the last, whose mean over
 // the positions is the feature vector; a linear layer reads the classes off
-// it. GroupNorm rather than BatchNorm: an image's features never depend on
-// the images beside it, in training or after.
+// it. In eval mode an image's features do not depend on the images beside it;
+// and, unlike with norms over one image (GroupNorm), they change with an
+// image's brightness and contrast, as a measure of image quality needs.
 //
 // Initial weights are a function of `init_seed` alone, not of LibTorch's
 // global generator. float32.
@@ -52,12 +55,15 @@ class FmnistClassifierImpl : public torch::nn::Module {
   // Returns class logits [n,classes].
   torch::Tensor forward(const torch::Tensor& images);
 
+  // Parameters and BatchNorm's buffers by name; they share memory.
+  std::map<std::string, at::Tensor> StateDict() const;
+
   const ClassifierConfig& config() const { return config_; }
 
  private:
   const ClassifierConfig config_;
   std::vector<torch::nn::Conv2d> convs_;
-  std::vector<torch::nn::GroupNorm> norms_;
+  std::vector<torch::nn::BatchNorm2d> norms_;
   torch::nn::Linear head_{nullptr};
 };
 TORCH_MODULE(FmnistClassifier);

@@ -15,22 +15,21 @@ absl::Status LoadClassifierWeights(const std::string& dir,
                                    const io::TensorMap& tensors,
                                    FmnistClassifier& net) {
   torch::NoGradGuard no_grad;
-  auto parameters = net->named_parameters();
-  for (auto& item : parameters) {
-    const auto found = tensors.find(item.key());
-    if (found == tensors.end() ||
-        found->second.sizes() != item.value().sizes()) {
+  const io::TensorMap state = net->StateDict();
+  for (const auto& [name, tensor] : state) {
+    const auto found = tensors.find(name);
+    if (found == tensors.end() || found->second.sizes() != tensor.sizes()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(dir, ": tensor '", item.key(), "' is ",
+          absl::StrCat(dir, ": tensor '", name, "' is ",
                        found == tensors.end() ? "missing" : "of another shape",
                        "; manifest and weights are not of one model"));
     }
-    item.value().copy_(found->second);
+    tensor.copy_(found->second);
   }
-  if (tensors.size() != parameters.size()) {
+  if (tensors.size() != state.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat(dir, ": holds ", tensors.size(), " tensors, the network ",
-                     parameters.size()));
+                     state.size()));
   }
   return absl::OkStatus();
 }

@@ -42,21 +42,14 @@ double RateAt(double peak, int64_t step, int64_t steps) {
   return peak * 0.5 * (1 + std::cos(M_PI * done));
 }
 
-// Mirrors half of the images and shifts the whole batch by -1, 0 or 1 pixels
-// each way. Draws depend on (seed, step) alone.
-at::Tensor Augment(const at::Tensor& images, uint64_t seed, int64_t step) {
+// Mirrors half of the images. Draws depend on (seed, step) alone.
+at::Tensor MirrorHalf(const at::Tensor& images, uint64_t seed, int64_t step) {
   const math::Stream stream = math::MakeStream(
       seed, math::RandomStream::kAugment, static_cast<uint64_t>(step));
-  std::vector<int64_t> rows(images.size(0) + 1);
+  std::vector<int64_t> rows(images.size(0));
   std::iota(rows.begin(), rows.end(), 0);
-  // The last row's two numbers are the batch's shift.
-  const at::Tensor u = math::UniformPerSample(stream, rows, 2);
-  const at::Tensor mirror = (u.select(1, 0).slice(0, 0, -1) < 0.5);
-  const at::Tensor flipped =
-      at::where(mirror.view({-1, 1, 1, 1}), images.flip({3}), images);
-  const at::Tensor shift = (u[-1] * 3).floor().to(at::kLong) - 1;
-  return flipped.roll({shift[0].item<int64_t>(), shift[1].item<int64_t>()},
-                      {2, 3});
+  const at::Tensor mirror = math::UniformPerSample(stream, rows, 1) < 0.5;
+  return at::where(mirror.view({-1, 1, 1, 1}), images.flip({3}), images);
 }
 
 // The loop's one step: returns the loss.
@@ -75,6 +68,7 @@ absl::Status RunTraining(
     const std::function<void(const ClassifierProgress&)>& progress,
     const std::atomic<bool>* stop) {
   const ClassifierTrainOptions& options = result->options;
+  result->net->train();
   torch::optim::AdamW optimizer(
       result->net->parameters(),
       torch::optim::AdamWOptions(options.learning_rate)
@@ -98,7 +92,7 @@ absl::Status RunTraining(
     }
     RETORT_RETURN_IF_ERROR(train.Get(indices, &images, &labels));
     at::Tensor x = data::ToFloat(images);
-    if (options.augment) x = Augment(x, options.seed, step);
+    if (options.mirror) x = MirrorHalf(x, options.seed, step);
     const double loss = Step(result->net, optimizer, x, labels,
                              RateAt(options.learning_rate, step, tick.steps));
     if (!std::isfinite(loss)) {
@@ -139,7 +133,7 @@ nlohmann::json ClassifierTrainOptions::ToJson() const {
           {"batch_size", batch_size},
           {"learning_rate", learning_rate},
           {"weight_decay", weight_decay},
-          {"augment", augment},
+          {"mirror", mirror},
           {"seed", seed}};
 }
 
@@ -177,6 +171,7 @@ absl::StatusOr<double> ClassifierAccuracy(FmnistClassifier net,
                                           const data::Dataset& test,
                                           int64_t batch_size) {
   torch::NoGradGuard no_grad;
+  net->eval();
   int64_t right = 0;
   at::Tensor images, labels;
   for (int64_t first = 0; first < test.size(); first += batch_size) {
@@ -208,11 +203,7 @@ absl::StatusOr<io::ModelManifest> SaveClassifier(
                       {"train_loss_last_epoch", trained.train_loss},
                       {"test_images", trained.test_size},
                       {"test_accuracy", trained.test_accuracy}};
-  io::TensorMap tensors;
-  for (const auto& item : trained.net->named_parameters()) {
-    tensors[item.key()] = item.value().detach();
-  }
-  return io::WriteModelDir(dir, std::move(manifest), tensors);
+  return io::WriteModelDir(dir, std::move(manifest), trained.net->StateDict());
 }
 
 }  // namespace retort::eval

@@ -20,14 +20,14 @@ namespace retort::eval {
 // Fashion-MNIST's test images in a few minutes of one CPU thread.
 struct ClassifierTrainOptions {
   std::vector<int64_t> widths = ClassifierConfig().widths;
-  int64_t epochs = 6;
+  int64_t epochs = 10;
   int64_t batch_size = 128;
   // AdamW's peak rate: reached after a twentieth of the steps, then a cosine
   // falls to zero.
   double learning_rate = 4e-3;
   double weight_decay = 1e-2;
-  // Mirrors half of the images, and shifts each batch by up to 1 pixel.
-  bool augment = true;
+  // Mirrors half of the images.
+  bool mirror = true;
   // Weights, data order and augmentation follow from it; same seed, data,
   // thread count and machine, same weights.
   uint64_t seed = 0;
@@ -66,7 +66,8 @@ absl::StatusOr<TrainedClassifier> TrainClassifier(
     const std::function<void(const ClassifierProgress&)>& progress = {},
     const std::atomic<bool>* stop = nullptr);
 
-// Returns the fraction of `test` that the classifier gets right.
+// Returns the fraction of `test` that the classifier, put into eval mode, gets
+// right.
 absl::StatusOr<double> ClassifierAccuracy(FmnistClassifier net,
                                           const data::Dataset& test,
                                           int64_t batch_size = 500);

@@ -110,8 +110,13 @@ void Optimizer::Step(double learning_rate) {
   Lists lists;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     if (!parameters_[i].grad().defined()) continue;
+    // The fused operators walk all lists in memory order.
+    at::Tensor g = parameters_[i].grad();
+    if (g.strides() != parameters_[i].strides()) {
+      g = at::empty_like(parameters_[i]).copy_(g);
+    }
     lists.p.push_back(parameters_[i]);
-    lists.g.push_back(parameters_[i].grad());
+    lists.g.push_back(g);
     lists.m.push_back(exp_avg_[i]);
     lists.v.push_back(exp_avg_sq_[i]);
   }

@@ -242,7 +242,10 @@ void DeploymentRuntime::OnAnswer(Replica* replica,
       return;
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kUnavailable:
-      // Nobody here gave it up: the replica is on its way out.
+      // Nobody here gave it up: the replica is on its way out, and no use
+      // until it says that it is ready again.
+      replica->state = ReplicaState::kDetached;
+      replica->since = now;
       Retry(answer->id(), answer->error(), actions);
       return;
     case absl::StatusCode::kResourceExhausted:
@@ -397,7 +400,7 @@ void DeploymentRuntime::TickReplica(Replica* replica, absl::Time now,
                       absl::FormatDuration(options_.ready_timeout)));
   } else if (replica->state == ReplicaState::kDetached &&
              replica->since + options_.reattach_grace <= now) {
-    kill("its stream broke and it did not come back");
+    kill("it gave its work up and did not come back");
   }
 }
 

@@ -42,7 +42,7 @@ enum class ReplicaState {
   kWaiting,   // no process; one is started at `start_at`
   kStarting,  // loads its model
   kReady,     // answers
-  kDetached,  // the process lives, its stream broke
+  kDetached,  // the process lives, but its stream broke or it is ending
   kFailed,    // crashed too often
 };
 

@@ -24,7 +24,7 @@ struct SampleLimits {
   int64_t max_samples = 4096;
   int64_t max_steps = 4096;
   // Of one answer's images, by their largest form.
-  int64_t max_bytes = int64_t{64} << 20;
+  int64_t max_bytes = int64_t{48} << 20;
 };
 
 // Checks `request` against the model and returns it with every default filled

@@ -22,7 +22,7 @@ constexpr int kFormatVersion = 1;
 constexpr int64_t kMaxImageSide = 4096;
 constexpr int64_t kMaxClasses = 1 << 20;
 
-absl::Status Invalid(absl::string_view what) {
+absl::Status BadManifest(absl::string_view what) {
   return service::Error(
       absl::StatusCode::kInvalidArgument, v1::ERROR_REASON_FILE_INVALID,
       absl::StrCat("the model's manifest is not usable: ", what));
@@ -39,7 +39,7 @@ absl::StatusOr<v1::Model::Kind> ParseKind(const Json& manifest) {
       return kind;
     }
   }
-  return Invalid(
+  return BadManifest(
       "'kind' must be teacher, cm, ctm, preconditioning or "
       "feature_extractor");
 }
@@ -64,15 +64,15 @@ absl::StatusOr<int64_t> Number(const Json& network, const char* field,
   const auto found = network.find(field);
   if (found == network.end()) return fallback;
   if (!found->is_number_integer() || *found < 0 || *found > most) {
-    return Invalid(absl::StrCat("'network.", field,
-                                "' must be a whole number from 0 to ", most));
+    return BadManifest(absl::StrCat(
+        "'network.", field, "' must be a whole number from 0 to ", most));
   }
   return found->get<int64_t>();
 }
 
 absl::Status ParseNetwork(const Json& manifest, ModelFacts* facts) {
   const Json network = manifest.value("network", Json::object());
-  if (!network.is_object()) return Invalid("'network' must be an object");
+  if (!network.is_object()) return BadManifest("'network' must be an object");
   const bool makes_images = facts->kind == v1::Model::KIND_TEACHER ||
                             facts->kind == v1::Model::KIND_CM ||
                             facts->kind == v1::Model::KIND_CTM;
@@ -84,7 +84,7 @@ absl::Status ParseNetwork(const Json& manifest, ModelFacts* facts) {
   RETORT_ASSIGN_OR_RETURN(facts->classes,
                           Number(network, "label_dim", 0, kMaxClasses));
   if (facts->resolution == 0 || facts->channels == 0) {
-    return Invalid(
+    return BadManifest(
         "'network' must name img_resolution and img_channels, both above 0");
   }
   return absl::OkStatus();
@@ -100,19 +100,19 @@ bool IsSha256(const Json& value) {
 
 absl::Status ParseFiles(const Json& manifest, ModelFacts* facts) {
   const Json files = manifest.value("files", Json());
-  if (!files.is_object()) return Invalid("'files' must be an object");
+  if (!files.is_object()) return BadManifest("'files' must be an object");
   for (const auto& [name, hash] : files.items()) {
     // Only what PathComponent() leaves as it is stays within the folder.
     if (base::PathComponent(name) != name || name == kManifestFile) {
-      return Invalid("'files' has a name that is not a plain one");
+      return BadManifest("'files' has a name that is not a plain one");
     }
     if (!IsSha256(hash)) {
-      return Invalid(absl::StrCat("'files' has no SHA-256 for ", name));
+      return BadManifest(absl::StrCat("'files' has no SHA-256 for ", name));
     }
     facts->files[name] = hash.get<std::string>();
   }
   if (facts->files.count(kWeightsFile) == 0) {
-    return Invalid(absl::StrCat("'files' does not list ", kWeightsFile));
+    return BadManifest(absl::StrCat("'files' does not list ", kWeightsFile));
   }
   return absl::OkStatus();
 }
@@ -152,7 +152,7 @@ absl::Status CheckClaims(const Json& manifest,
                          const std::string& weights_sha256) {
   const Json claimed = manifest.value("weights_sha256", Json());
   if (claimed.is_string() && claimed != weights_sha256) {
-    return Invalid(absl::StrCat(
+    return BadManifest(absl::StrCat(
         "it is of weights with SHA-256 ", claimed.get<std::string>(),
         ", but the file that was sent has ", weights_sha256,
         "; send the file and the manifest.json that belong together"));
@@ -187,11 +187,11 @@ std::string KindName(v1::Model::Kind kind) {
 }
 
 absl::StatusOr<ModelFacts> ParseManifest(const Json& manifest) {
-  if (!manifest.is_object()) return Invalid("it is not a JSON object");
+  if (!manifest.is_object()) return BadManifest("it is not a JSON object");
   if (manifest.value("format_version", Json()) != kFormatVersion) {
-    return Invalid(absl::StrCat("'format_version' must be ", kFormatVersion,
-                                "; use a newer server, or export the model "
-                                "again"));
+    return BadManifest(absl::StrCat("'format_version' must be ", kFormatVersion,
+                                    "; use a newer server, or export the model "
+                                    "again"));
   }
   ModelFacts facts;
   RETORT_ASSIGN_OR_RETURN(facts.kind, ParseKind(manifest));
@@ -206,7 +206,7 @@ absl::StatusOr<Json> ReadManifest(const std::string& dir) {
       const std::string text,
       base::ReadFile(base::ModelDir(dir).manifest_path(), kMaxManifestBytes));
   Json manifest = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (manifest.is_discarded()) return Invalid("it is not JSON");
+  if (manifest.is_discarded()) return BadManifest("it is not JSON");
   return manifest;
 }
 
@@ -230,7 +230,7 @@ absl::StatusOr<Json> ToJson(const google::protobuf::Struct& value) {
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(value, &text);
   Json json = status.ok() ? Json::parse(text, nullptr, false) : Json();
-  if (!json.is_object()) return Invalid("it cannot be written as JSON");
+  if (!json.is_object()) return BadManifest("it cannot be written as JSON");
   return json;
 }
 
@@ -239,7 +239,7 @@ absl::StatusOr<google::protobuf::Struct> ToStruct(const Json& json) {
   const std::string text =
       json.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (!google::protobuf::util::JsonStringToMessage(text, &value).ok()) {
-    return Invalid("it nests too deep");
+    return BadManifest("it nests too deep");
   }
   return value;
 }

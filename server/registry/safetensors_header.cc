@@ -22,7 +22,7 @@ using Json = nlohmann::json;
 constexpr int kMaxDepth = 3;
 constexpr size_t kMaxRank = 64;
 
-absl::Status Invalid(absl::string_view what) {
+absl::Status BadFile(absl::string_view what) {
   return service::Error(
       absl::StatusCode::kInvalidArgument, v1::ERROR_REASON_FILE_INVALID,
       absl::StrCat("this is no usable safetensors file: ", what,
@@ -31,7 +31,7 @@ absl::Status Invalid(absl::string_view what) {
 
 absl::Status BadTensor(const std::string& name, absl::string_view what) {
   // Escaped and cut: the name is as hostile as the rest of the file.
-  return Invalid(absl::StrCat("tensor '", absl::CHexEscape(name.substr(0, 200)),
+  return BadFile(absl::StrCat("tensor '", absl::CHexEscape(name.substr(0, 200)),
                               "' ", what));
 }
 
@@ -58,7 +58,7 @@ absl::StatusOr<Json> ParseObject(absl::string_view text) {
   };
   Json tree = Json::parse(text.begin(), text.end(), shallow,
                           /*allow_exceptions=*/false);
-  if (!tree.is_object()) return Invalid("its header is not a JSON object");
+  if (!tree.is_object()) return BadFile("its header is not a JSON object");
   return tree;
 }
 
@@ -128,7 +128,7 @@ absl::Status CheckCoverage(const std::vector<TensorEntry>& entries,
     position = entry.end;
   }
   if (position != data_bytes) {
-    return Invalid(absl::StrCat("its header describes ", position,
+    return BadFile(absl::StrCat("its header describes ", position,
                                 " bytes of data, but the file has ",
                                 data_bytes));
   }
@@ -152,7 +152,7 @@ absl::StatusOr<std::vector<TensorEntry>> ParseTensorEntries(
     RETORT_ASSIGN_OR_RETURN(TensorEntry entry, ParseEntry(name, value));
     entries.push_back(std::move(entry));
   }
-  if (entries.empty()) return Invalid("it holds no tensors");
+  if (entries.empty()) return BadFile("it holds no tensors");
   std::sort(entries.begin(), entries.end(),
             [](const TensorEntry& a, const TensorEntry& b) {
               return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
@@ -167,14 +167,14 @@ absl::StatusOr<std::vector<TensorEntry>> ReadTensorEntries(
   std::ifstream file(path, std::ios::binary);
   unsigned char prefix[8] = {};
   if (!file.read(reinterpret_cast<char*>(prefix), sizeof(prefix))) {
-    return Invalid(
+    return BadFile(
         absl::StrCat("it has ", file_bytes, " bytes, too few for a header"));
   }
   uint64_t header_bytes = 0;
   for (int i = 7; i >= 0; --i) header_bytes = header_bytes << 8 | prefix[i];
   if (header_bytes > static_cast<uint64_t>(kMaxHeaderBytes) ||
       static_cast<int64_t>(header_bytes) > file_bytes - 8) {
-    return Invalid(absl::StrCat("its first bytes announce a header of ",
+    return BadFile(absl::StrCat("its first bytes announce a header of ",
                                 header_bytes, " bytes in a file of ",
                                 file_bytes));
   }

@@ -40,7 +40,7 @@ ARROWS = {
                    "server/executor", "server/metrics"],
     "server": ["server/*"],
     "server/worker": ["core/*"],
-    "client": [],
+    "client": ["client/commands"],
     "client/commands": ["client"],
 }
 # Everything outside core may see these.

@@ -32,7 +32,7 @@ TEST(ClassifierTest, FeaturesAndLogitsHaveTheConfiguredSizes) {
 TEST(ClassifierTest, WeightsStayBelow300KB) {
   FmnistClassifier net{ClassifierConfig()};
   int64_t numbers = 0;
-  for (const auto& p : net->parameters()) numbers += p.numel();
+  for (const auto& item : net->StateDict()) numbers += item.second.numel();
   EXPECT_LT(numbers * 4, 300 * 1000);
 }
 
@@ -67,7 +67,7 @@ TEST(ClassifierTest, NamesTheFieldOfABadConfig) {
   expect("resolution", "32");
   expect("channels", 2);
   expect("classes", 1);
-  expect("widths", {16, 30});
+  expect("widths", {16, 0});
   expect("widths", nlohmann::json::array());
   expect("model_type", "SongUNet");
   expect("depth", 3);
@@ -90,6 +90,7 @@ TEST(TrainClassifierTest, SameSeedSameWeights) {
   RETORT_ASSERT_OK_AND_ASSIGN(auto b, TrainClassifier(*train, *train, options));
   const at::Tensor x = at::ones({1, 1, 8, 8});
   EXPECT_TRUE(at::equal(a.net->forward(x), b.net->forward(x)));
+  EXPECT_FALSE(a.net->is_training());
 }
 
 TEST(TrainClassifierTest, StopsWhenAskedTo) {

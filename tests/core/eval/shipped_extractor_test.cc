@@ -21,7 +21,7 @@ TEST(ShippedExtractorTest, LoadsAndSaysHowGoodItIs) {
   EXPECT_GE(manifest.lineage.at("test_accuracy").get<double>(), 0.91);
 }
 
-TEST(ShippedExtractorTest, TellsRealClothesFromNoise) {
+TEST(ShippedExtractorTest, TellsClothesFromClothesInFog) {
   if (!base::IsDirectory(data::kFashionMnistDir)) {
     GTEST_SKIP() << "package dataset-fashion-mnist is not installed";
   }
@@ -40,9 +40,8 @@ TEST(ShippedExtractorTest, TellsRealClothesFromNoise) {
   ASSERT_TRUE(test->Get(indices, &images, &labels).ok());
   // The same clothes seen through a little fog.
   FeatureStatistics fog(extractor->dim());
-  ASSERT_TRUE(
-      AddImages(*extractor, images / 2 + 64, &fog).ok() ||
-      AddImages(*extractor, (images / 2 + 64).to(at::kByte), &fog).ok());
+  const at::Tensor foggy = (images / 2 + 64).to(at::kByte);
+  ASSERT_TRUE(AddImages(*extractor, foggy, &fog).ok());
   EXPECT_GT(*FrechetDistance(fog, b), 5 * *FrechetDistance(a, b));
 }
 

@@ -63,6 +63,15 @@ TEST(OptimizerTest, StepsInPlaceOfALeafThatRequiresGradients) {
   EXPECT_NEAR(p.item<float>(), 0.75, 1e-4);
 }
 
+TEST(OptimizerTest, TakesGradientsOfAnotherMemoryLayout) {
+  at::Tensor p = at::zeros({2, 2}), q = at::zeros({2, 2});
+  const at::Tensor g = at::tensor({1.0f, 2.0f, -3.0f, 4.0f}).view({2, 2});
+  p.mutable_grad() = g.clone();
+  q.mutable_grad() = g.t().contiguous().t();
+  for (at::Tensor* t : {&p, &q}) MakeOptimizer({*t}, {}).value()->Step(0.1);
+  EXPECT_TRUE(p.equal(q));
+}
+
 TEST(OptimizerTest, RefusesAnUnknownNameAndSaysWhatIsKnown) {
   EXPECT_THAT(MakeOptimizer({}, {.name = "sgd"}),
               StatusIs(absl::StatusCode::kInvalidArgument,

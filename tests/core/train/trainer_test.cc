@@ -24,8 +24,10 @@ using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::retort::testing::TinyConfig;
 using ::retort::testing::TinyNet;
+using ::testing::DoubleEq;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pointwise;
 
 // Remembers what it heard, and does something at each tick.
 class Recorder : public ProgressListener {
@@ -194,7 +196,7 @@ TEST_F(TrainerTest, WarmsTheLearningRateUpOverTheImagesAsked) {
   for (const Tick& tick : recorder_.ticks) {
     rates.push_back(tick.metrics.at("learning_rate") / 1e-2);
   }
-  EXPECT_THAT(rates, ElementsAre(0, 0.25, 0.5, 0.75, 1, 1));
+  EXPECT_THAT(rates, Pointwise(DoubleEq(), {0.0, 0.25, 0.5, 0.75, 1.0, 1.0}));
 }
 
 TEST_F(TrainerTest, WritesACheckpointWhenAsked) {

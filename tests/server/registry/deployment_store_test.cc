@@ -19,7 +19,7 @@ using testing::IsOk;
 using testing::StatusIs;
 
 constexpr char kModel[] = "projects/default/models/m";
-constexpr char kName[] = "projects/default/deployments/d";
+constexpr char kDeployment[] = "projects/default/deployments/d";
 
 class DeploymentStoreTest : public ::testing::Test {
  protected:
@@ -35,7 +35,7 @@ class DeploymentStoreTest : public ::testing::Test {
 
   void Reopen() { store_ = *DeploymentStore::Open(db_.get(), &clock_); }
 
-  static v1::Deployment Wanted(const std::string& name = kName) {
+  static v1::Deployment Wanted(const std::string& name = kDeployment) {
     v1::Deployment deployment;
     deployment.set_name(name);
     deployment.add_models()->set_model(kModel);
@@ -58,7 +58,8 @@ TEST_F(DeploymentStoreTest, KeepsADeploymentOverARestart) {
   EXPECT_EQ(made.state(), v1::Deployment::STATE_STARTING);
   EXPECT_FALSE(made.etag().empty());
   Reopen();
-  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Deployment kept, store_->Get(kName));
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Deployment kept,
+                              store_->Get(kDeployment));
   EXPECT_EQ(kept.SerializeAsString(), made.SerializeAsString());
 }
 
@@ -67,7 +68,7 @@ TEST_F(DeploymentStoreTest, NeedsItsModel) {
   deployment.mutable_models(0)->set_model("projects/default/models/gone");
   EXPECT_THAT(store_->Create(deployment, "", ""),
               StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_THAT(store_->Get(kName), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->Get(kDeployment), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_F(DeploymentStoreTest, RefusesATakenName) {
@@ -82,7 +83,7 @@ TEST_F(DeploymentStoreTest, ARepeatedRequestFindsItsDeployment) {
       const v1::Deployment again,
       store_->Create(Wanted("projects/default/deployments/made-up"), "r",
                      "hash"));
-  EXPECT_EQ(again.name(), kName);
+  EXPECT_EQ(again.name(), kDeployment);
   const auto other = store_->Create(Wanted(), "r", "other hash");
   EXPECT_EQ(service::ReasonOf(other.status()),
             v1::ERROR_REASON_REQUEST_ID_REUSED);
@@ -90,12 +91,12 @@ TEST_F(DeploymentStoreTest, ARepeatedRequestFindsItsDeployment) {
 
 TEST_F(DeploymentStoreTest, ADeletionThatACrashCutShortIsFinishedAtTheStart) {
   ASSERT_THAT(store_->Create(Wanted(), "", ""), IsOk());
-  EXPECT_THAT(store_->MarkDeleting(kName, "stale"),
+  EXPECT_THAT(store_->MarkDeleting(kDeployment, "stale"),
               StatusIs(absl::StatusCode::kAborted));
-  ASSERT_THAT(store_->MarkDeleting(kName, ""), IsOk());
-  EXPECT_EQ(store_->Get(kName)->state(), v1::Deployment::STATE_DELETING);
+  ASSERT_THAT(store_->MarkDeleting(kDeployment, ""), IsOk());
+  EXPECT_EQ(store_->Get(kDeployment)->state(), v1::Deployment::STATE_DELETING);
   Reopen();
-  EXPECT_THAT(store_->Get(kName), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(store_->Get(kDeployment), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_F(DeploymentStoreTest, ListsNewestFirstInPages) {

@@ -11,7 +11,7 @@ namespace {
 using ::testing::HasSubstr;
 using testing::StatusIs;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBad = absl::StatusCode::kInvalidArgument;
 const std::string kHash(64, 'a');
 
 v1::ImportModelHeader CtmHeader() {
@@ -43,11 +43,11 @@ TEST(ModelManifestTest, AsksForKindAndNetworkWhereNoManifestIsGiven) {
   v1::ImportModelHeader header = CtmHeader();
   header.clear_kind();
   EXPECT_THAT(ManifestOfImport(header, kHash),
-              StatusIs(kInvalid, HasSubstr("header.kind")));
+              StatusIs(kBad, HasSubstr("header.kind")));
   header = CtmHeader();
   header.clear_network();
   EXPECT_THAT(ManifestOfImport(header, kHash),
-              StatusIs(kInvalid, HasSubstr("header.network")));
+              StatusIs(kBad, HasSubstr("header.network")));
 }
 
 TEST(ModelManifestTest, RefusesAManifestOfOtherWeights) {
@@ -57,10 +57,10 @@ TEST(ModelManifestTest, RefusesAManifestOfOtherWeights) {
   *header.mutable_manifest() = *ToStruct(manifest);
   EXPECT_THAT(ManifestOfImport(header, kHash), testing::IsOk());
   EXPECT_THAT(ManifestOfImport(header, std::string(64, 'b')),
-              StatusIs(kInvalid, HasSubstr("belong together")));
+              StatusIs(kBad, HasSubstr("belong together")));
   header.set_kind(v1::Model::KIND_TEACHER);
   EXPECT_THAT(ManifestOfImport(header, kHash),
-              StatusIs(kInvalid, HasSubstr("header.kind")));
+              StatusIs(kBad, HasSubstr("header.kind")));
 }
 
 TEST(ModelManifestTest, RefusesMalformedManifestsByField) {
@@ -72,18 +72,18 @@ TEST(ModelManifestTest, RefusesMalformedManifestsByField) {
     return ParseManifest(manifest);
   };
   EXPECT_THAT(with("format_version", 2),
-              StatusIs(kInvalid, HasSubstr("format_version")));
-  EXPECT_THAT(with("kind", "gan"), StatusIs(kInvalid, HasSubstr("'kind'")));
-  EXPECT_THAT(with("network", 3), StatusIs(kInvalid, HasSubstr("'network'")));
+              StatusIs(kBad, HasSubstr("format_version")));
+  EXPECT_THAT(with("kind", "gan"), StatusIs(kBad, HasSubstr("'kind'")));
+  EXPECT_THAT(with("network", 3), StatusIs(kBad, HasSubstr("'network'")));
   EXPECT_THAT(with("network", {{"img_resolution", -1}, {"img_channels", 1}}),
-              StatusIs(kInvalid, HasSubstr("img_resolution")));
+              StatusIs(kBad, HasSubstr("img_resolution")));
   EXPECT_THAT(with("network", nlohmann::json::object()),
-              StatusIs(kInvalid, HasSubstr("img_channels")));
+              StatusIs(kBad, HasSubstr("img_channels")));
   EXPECT_THAT(with("files", {{"../x", kHash}}),
-              StatusIs(kInvalid, HasSubstr("plain")));
+              StatusIs(kBad, HasSubstr("plain")));
   EXPECT_THAT(with("files", {{"weights.safetensors", "0"}}),
-              StatusIs(kInvalid, HasSubstr("SHA-256")));
-  EXPECT_THAT(ParseManifest(nlohmann::json(7)), StatusIs(kInvalid));
+              StatusIs(kBad, HasSubstr("SHA-256")));
+  EXPECT_THAT(ParseManifest(nlohmann::json(7)), StatusIs(kBad));
 }
 
 TEST(ModelManifestTest, KnowsPreconditioningsByTheirNames) {
