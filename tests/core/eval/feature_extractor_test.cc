@@ -35,6 +35,7 @@ TEST(FeatureExtractorTest, LoadsWhatSaveClassifierWrote) {
   const at::Tensor images = at::full({2, 1, 8, 8}, 77, at::kByte);
   RETORT_ASSERT_OK_AND_ASSIGN(at::Tensor features, extractor->Features(images));
   TrainedClassifier copy = trained;
+  copy.net->eval();
   EXPECT_TRUE(at::equal(features,
                         copy.net->Features(images.to(at::kFloat) / 127.5 - 1)));
 }

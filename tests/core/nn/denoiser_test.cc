@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "core/math/edm_precond.h"
 #include "tests/core/nn/small_networks.h"
 #include "tests/support/status_matchers.h"
@@ -61,7 +62,9 @@ TEST(DenoiserTest, LoadingNamesTheTensorThatIsWrongAndChangesNothing) {
   const auto net = CreateDenoiser(SmallSong(), 1);
   const auto before = Copies(*net);
   auto wrong = Copies(*net);
-  for (auto& [name, tensor] : wrong) tensor = tensor + 1;
+  for (auto& [name, tensor] : wrong) {
+    if (!absl::EndsWith(name, "resample_filter")) tensor = tensor + 1;
+  }
   wrong[kConv] = at::zeros({8, 1, 3, 3});
   EXPECT_THAT(
       net->LoadStateDict(wrong),
@@ -116,7 +119,8 @@ TEST(DenoiserTest, ScalarSigmaServesTheWholeBatch) {
   Perturb(*net);
   const at::Tensor one = at::scalar_tensor(0.7, at::kDouble);
   EXPECT_TRUE(at::allclose(net->Denoise(Image(), one),
-                           net->Denoise(Image(), one.expand({2}))));
+                           net->Denoise(Image(), one.expand({2})),
+                           /*rtol=*/1e-5, /*atol=*/1e-6));
 }
 
 TEST(DenoiserTest, NoLabelMeansTheZeroVector) {

@@ -64,7 +64,8 @@ TEST(LayersTest, FusedHalvingConvolvesFirst) {
       conv.named_buffers()["resample_filter"].repeat({4, 1, 1, 1});
   at::Tensor expected =
       at::conv2d(x, Parameter(conv, "weight"), at::Tensor(), 1, 2);
-  expected = at::conv2d(expected, filter, at::Tensor(), 2, 0, 1, 4) +
+  expected = at::conv2d(expected, filter, at::Tensor(), at::IntArrayRef{2},
+                        at::IntArrayRef{0}, at::IntArrayRef{1}, 4) +
              Parameter(conv, "bias").reshape({1, -1, 1, 1});
   EXPECT_TRUE(at::allclose(conv.Forward(x), expected, 1e-5, 1e-5));
 }

@@ -72,7 +72,7 @@ TEST(NetworkConfigTest, SaysWhatIsAllowed) {
 
 TEST(NetworkConfigTest, RefusesWidthsThatDoNotDivideIntoGroups) {
   NetworkConfig c;
-  c.model_channels = 10;
+  c.model_channels = 14;
   EXPECT_THAT(c.Validate(),
               StatusIs(kBadConfig,
                        AllOf(HasSubstr("32x32_block0"), HasSubstr("groups"))));

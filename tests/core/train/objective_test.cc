@@ -105,7 +105,7 @@ TEST(ObjectiveTest, StudentAndTeacherMustTakeTheSameImages) {
   networks.teacher = TinyNet(3, false, /*label_dim=*/4);
   EXPECT_THAT(
       MakeObjective(Options(Method::kCtm), networks),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("4 labels")));
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("0 labels, the teacher 1 x 8^2 with 4")));
 }
 
 TEST(MakeStudentTest, StartsAsTheTeacher) {

@@ -171,9 +171,8 @@ TEST_F(TrainerTest, WritesAModelWithItsLineage) {
 }
 
 TEST_F(TrainerTest, TrainingLowersTheLoss) {
-  options_.iterations = 60;
-  options_.log_every = 20;
-  options_.optimizer.name = "radam";
+  options_.iterations = 200;
+  options_.log_every = 50;
   ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
   EXPECT_LT(recorder_.ticks.back().metrics.at("loss"),
             0.8 * recorder_.ticks.front().metrics.at("loss"));

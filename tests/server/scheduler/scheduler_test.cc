@@ -118,7 +118,7 @@ TEST_F(SchedulerTest, StartsAWorkerAndGivesItItsAssignment) {
   Attach(name);
   EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
   ASSERT_THAT(session_->sent(), SizeIs(1));
-  const internal::v1::Assignment& assignment = session_->sent()[0].assignment();
+  const internal::v1::Assignment assignment = session_->sent()[0].assignment();
   EXPECT_EQ(assignment.job_dir(), data_dir_.job_dir("a"));
   EXPECT_EQ(assignment.threads(), 2);
   EXPECT_EQ(assignment.model_dirs().at("projects/default/models/t"),

@@ -30,11 +30,12 @@ class FakeServer : public internal::v1::WorkerService::Service {
       absl::MutexLock lock(&mutex_);
       hellos_.push_back(hello.hello());
       if (!refusal_.ok()) return refusal_;
+      // One write at a time: all are under the lock.
+      AttachResponse assignment;
+      assignment.mutable_assignment()->set_threads(1);
+      stream->Write(assignment);
       stream_ = stream;
     }
-    AttachResponse assignment;
-    assignment.mutable_assignment()->set_threads(1);
-    stream->Write(assignment);
     AttachRequest request;
     while (stream->Read(&request)) {
       if (!Keep(request, stream)) break;
@@ -96,19 +97,17 @@ class FakeServer : public internal::v1::WorkerService::Service {
   }
 
   bool Keep(const AttachRequest& request, Stream* stream) {
-    bool acknowledge = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      heard_.push_back(request);
-      if (request.has_ended()) acknowledge = ++ends_ == acknowledged_end_;
-      if (request.has_warning() && break_at_warning_) {
-        break_at_warning_ = false;
-        return false;
-      }
+    absl::MutexLock lock(&mutex_);
+    heard_.push_back(request);
+    if (request.has_warning() && break_at_warning_) {
+      break_at_warning_ = false;
+      return false;
     }
-    AttachResponse answer;
-    answer.mutable_acknowledged();
-    if (acknowledge) stream->Write(answer);
+    if (request.has_ended() && ++ends_ == acknowledged_end_) {
+      AttachResponse answer;
+      answer.mutable_acknowledged();
+      stream->Write(answer);
+    }
     return true;
   }
 
