@@ -171,8 +171,18 @@ TEST_F(TrainerTest, WritesAModelWithItsLineage) {
 }
 
 TEST_F(TrainerTest, TrainingLowersTheLoss) {
+  // Pictures with something to learn: each of one shade.
+  dataset_ = *data::TensorDataset::Create("flat",
+                                          (at::arange(20) * 12)
+                                              .view({20, 1, 1, 1})
+                                              .expand({20, 1, 8, 8})
+                                              .to(at::kByte),
+                                          at::arange(20) % 3, 3);
+  options_.batch_size = 16;
   options_.iterations = 200;
   options_.log_every = 50;
+  options_.learning_rate = 2e-3;
+  options_.optimizer.name = "radam";
   ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
   EXPECT_LT(recorder_.ticks.back().metrics.at("loss"),
             0.8 * recorder_.ticks.front().metrics.at("loss"));

@@ -197,7 +197,8 @@ TEST_F(SchedulerTest, PutsAJobThatLostItsWorkerBackWithTheCause) {
   Exit(name, {.signal = 9});
   EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
   std::string warning;
-  for (const auto& event : *store_->ListEvents(name, 0, 99)) {
+  const auto events = *store_->ListEvents(name, 0, 99);
+  for (const auto& event : events) {
     if (event.event().kind() == v1::JobEvent::KIND_WARNING) {
       warning = event.event().message();
     }
