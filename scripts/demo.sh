@@ -87,6 +87,21 @@ retort() { "$bin/retort" "$@"; }
 say "retortd answers on $RETORT_SERVER, its metrics are on http://$(address_of http)/metrics"
 
 have_model() { retort --json models get "$1" >/dev/null 2>&1; }
+# run_job ID FILE [OPTIONS]: submits a job and follows it to its end. A job of
+# an earlier run that is still there is followed, or replaced if it failed.
+run_job() {
+  local id=$1 file=$2 state; shift 2
+  state=$(retort --json jobs get "$id" 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin)["state"])' 2>/dev/null || true)
+  case "$state" in
+    *FAILED|*CANCELLED) retort jobs delete "$id" >/dev/null; state= ;;
+  esac
+  if [ -z "$state" ]; then
+    retort jobs submit -f "$file" --id "$id" "$@" --watch
+  else
+    say "job $id of an earlier run is there ($state)"
+    retort jobs watch "$id"
+  fi
+}
 say "4/7 teacher and feature extractor"
 have_model fashion-mnist-teacher ||
   retort models import "$recipe/teacher/weights.safetensors" --manifest "$recipe/teacher/manifest.json" --id fashion-mnist-teacher
@@ -95,8 +110,7 @@ have_model fashion-mnist-features ||
 
 say "5/7 estimate the preconditioning (l and S at 120 noise levels, fitted tables)"
 have_model fashion-mnist-preconditioning ||
-  retort jobs submit -f "$recipe/preconditioning.yaml" --id fashion-mnist-preconditioning --watch ||
-  retort jobs watch fashion-mnist-preconditioning
+  run_job fashion-mnist-preconditioning "$recipe/preconditioning.yaml"
 retort models export fashion-mnist-preconditioning --file preconditioning.svg --out "$out/preconditioning.svg"
 
 student="student-$precond"
@@ -109,8 +123,7 @@ say "6/7 distill with the preconditioning '$precond' ($why)"
 if have_model "$student"; then
   say "the student of an earlier run is there and is used"
 else
-  retort jobs submit -f "$recipe/distill.yaml" --id "$student" --set "spec.distill.preconditioning=$precond" --watch ||
-    retort jobs watch "$student"
+  run_job "$student" "$recipe/distill.yaml" --set "spec.distill.preconditioning=$precond"
 fi
 
 say "7/7 deploy, sample, evaluate"
@@ -121,9 +134,7 @@ retort sample "$student" -n 64 --steps 1 --seed 7 --grid "$out/samples-1step.png
 retort sample "$student" -n 64 --steps 2 --seed 7 --grid "$out/samples-2step.png"
 retort sample teacher -n 64 --steps 18 --seed 7 --grid "$out/teacher.png"
 evaluate() {  # evaluate ID MODEL STEPS
-  retort --json jobs get "$1" >/dev/null 2>&1 ||
-    retort jobs submit -f "$recipe/evaluate.yaml" --id "$1" --set "spec.evaluate.model=$2" --set "spec.evaluate.steps=[$3]" --watch
-  retort jobs watch "$1" >/dev/null
+  run_job "$1" "$recipe/evaluate.yaml" --set "spec.evaluate.model=$2" --set "spec.evaluate.steps=[$3]"
 }
 evaluate "evaluate-$student" "$student" 1,2
 evaluate evaluate-teacher fashion-mnist-teacher 2

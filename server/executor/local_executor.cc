@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <optional>
 
 #include "absl/cleanup/cleanup.h"
@@ -71,6 +72,12 @@ absl::StatusOr<ProcessId> LocalExecutor::Start(const ProcessSpec& spec) {
     // Before any library starts its threads; the assignment says it again.
     options.environment.emplace_back("OMP_NUM_THREADS",
                                      absl::StrCat(spec.threads));
+  }
+  // Worker processes share the machine: threads that spin at the end of each
+  // parallel region (libgomp's default) slow the others, and each other, many
+  // times over. Whoever starts the service may still say otherwise.
+  if (getenv("OMP_WAIT_POLICY") == nullptr) {
+    options.environment.emplace_back("OMP_WAIT_POLICY", "passive");
   }
   options.environment.emplace_back("RETORT_WORKER_TOKEN", spec.token);
   options.stdout_fd = log;

@@ -23,9 +23,9 @@ std::shared_ptr<grpc::Channel> Dial(const LinkOptions& options) {
   grpc::ChannelArguments args;
   const int redial_ms =
       static_cast<int>(absl::ToInt64Milliseconds(options.redial));
-  // The link itself decides when to dial; gRPC must not wait longer.
+  // The link itself decides when to dial; gRPC must not wait longer. (Its
+  // MIN_RECONNECT_BACKOFF is left alone: it limits how long an attempt takes.)
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, redial_ms);
-  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, redial_ms);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, redial_ms);
   args.SetMaxReceiveMessageSize(kMaxMessageBytes);
   args.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -127,7 +127,6 @@ bool Link::End(const internal::v1::TaskEnded& ended, absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
   if (!ended_) {
     ended_ = std::move(message);
-    if (attached_) waiting_.push_back(*ended_);
   }
   auto done = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return acknowledged_ || over_;
@@ -139,7 +138,8 @@ bool Link::End(const internal::v1::TaskEnded& ended, absl::Duration timeout) {
 bool Link::Flush(absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
   auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return over_ || (waiting_.empty() && progress_.empty() && !writing_);
+    return over_ ||
+           (waiting_.empty() && progress_.empty() && !EndIsDue() && !writing_);
   };
   return mutex_.AwaitWithTimeout(absl::Condition(&idle), timeout) && !over_;
 }
@@ -166,8 +166,10 @@ AttachRequest Link::HelloMessage() const {
   return message;
 }
 
+bool Link::EndIsDue() const { return ended_ && !acknowledged_ && !end_said_; }
+
 void Link::RepeatSticky() {
-  if (ended_) waiting_.push_front(*ended_);
+  end_said_ = false;
   for (auto it = checkpoints_.rbegin(); it != checkpoints_.rend(); ++it) {
     waiting_.push_front(*it);
   }
@@ -243,8 +245,10 @@ grpc::Status Link::ReadOneStream() {
     stream_ = nullptr;
   }
   const grpc::Status status = stream->Finish();
+  bool wanted = false;  // ended by us: nothing was lost
   {
     absl::MutexLock lock(&mutex_);
+    wanted = stopping_;
     context_ = nullptr;
     // What a new attachment repeats, or what has lost its meaning, goes.
     std::deque<AttachRequest> kept;
@@ -253,7 +257,7 @@ grpc::Status Link::ReadOneStream() {
     }
     waiting_ = std::move(kept);
   }
-  if (spoke) {
+  if (spoke && !wanted) {
     RETORT_LOG(warn, "lost the server ({}); working on, dialling again",
                status.error_message());
     handler_->OnDetached();
@@ -303,6 +307,12 @@ std::optional<AttachRequest> Link::NextMessage() {
     queue->pop_front();
     return message;
   }
+  if (EndIsDue()) {
+    // After all else: the server listens to nothing that follows the end.
+    end_said_ = true;
+    heartbeat_due_ = absl::Now() + options_.heartbeat;
+    return ended_;
+  }
   if (absl::Now() < heartbeat_due_) return std::nullopt;
   heartbeat_due_ = absl::Now() + options_.heartbeat;
   // The end is said with every beat until it is acknowledged.
@@ -322,8 +332,8 @@ void Link::PutBack(AttachRequest message) {
 
 void Link::WriteLoop() {
   auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stopping_ ||
-           (attached_ && (!waiting_.empty() || !progress_.empty()));
+    return stopping_ || (attached_ && (!waiting_.empty() ||
+                                       !progress_.empty() || EndIsDue()));
   };
   while (true) {
     std::optional<AttachRequest> message;
