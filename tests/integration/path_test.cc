@@ -18,6 +18,7 @@ namespace retort::testing {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -119,6 +120,19 @@ TEST_F(PathTest, JobSaysWhatItMeasuredLoggedAndKept) {
                             "checkpoint at step 20", "models/teacher"}) {
     EXPECT_THAT(events, HasSubstr(event));
   }
+}
+
+TEST_F(PathTest, PreconditioningThatNeedsTablesSaysHowToGetThem) {
+  const json error = service_->Error(
+      4, {"jobs", "submit", "-f",
+          service_->JobFile({{"distill",
+                              {{"teacher", "teacher"},
+                               {"preconditioning", "analytic"},
+                               {"training", {{"iterations", 5}}}}}})});
+  EXPECT_EQ(error["reason"], "SPEC_INVALID");
+  EXPECT_THAT(error["message"],
+              AllOf(HasSubstr("distill.preconditioning_artifact"),
+                    HasSubstr("run an estimate_preconditioning job")));
 }
 
 TEST_F(PathTest, PreconditioningIsEstimatedWithAPlot) {

@@ -53,17 +53,13 @@ ServiceProcess::~ServiceProcess() {
   KillWorkers();
 }
 
-std::vector<std::string> ServiceProcess::Arguments() const {
-  return {Binary("retortd"), "--data_dir=" + data_dir(), "--listen=127.0.0.1:0",
-          "--http_listen=127.0.0.1:0", "--cpu_slots=1"};
-}
-
-void ServiceProcess::Start(const std::vector<std::string>& options) {
+void ServiceProcess::Start(const std::string& listen) {
   const std::string addresses = data_dir() + "/retortd.json";
   std::error_code ignored;
   std::filesystem::remove(addresses, ignored);  // a killed one's
-  std::vector<std::string> argv = Arguments();
-  argv.insert(argv.end(), options.begin(), options.end());
+  std::vector<std::string> argv = {
+      Binary("retortd"), "--data_dir=" + data_dir(), "--listen=" + listen,
+      "--http_listen=127.0.0.1:0", "--cpu_slots=1"};
   server_ = std::make_unique<ChildProcess>(argv, dir_ / "retortd.log",
                                            dir_ / "retortd.log");
   const bool ready = PollUntil(kPatience, [&] {

@@ -35,13 +35,11 @@ class ServiceProcess {
 
   // Starts retortd, and waits until it answers. Start after Kill or Stop
   // works on the same data.
-  void Start(const std::vector<std::string>& options = {});
+  void Start(const std::string& listen = "127.0.0.1:0");
   // kill -9 of retortd alone; its workers live on.
   void Kill();
   // SIGTERM; returns retortd's exit code, -1 if it did not end in time.
   int Stop();
-  // The arguments that Start gives to retortd, for a second one.
-  std::vector<std::string> Arguments() const;
 
   // Runs `retort` with these arguments.
   ProcessResult Cli(const std::vector<std::string>& arguments);

@@ -1,0 +1,188 @@
+// Job files that cannot work: what is said, and with which exit code.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/service_process.h"
+#include "tests/support/tiny_specs.h"
+
+namespace retort::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class SpecErrorsTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    service_ = new ServiceProcess();
+    service_->Start();
+  }
+  static void TearDownTestSuite() {
+    delete service_;
+    service_ = nullptr;
+  }
+
+  // The error's message of a job file that is refused with `code`.
+  static std::string Refusal(const json& spec, int code = 4,
+                             const std::string& reason = "SPEC_INVALID") {
+    const json error = service_->Error(
+        code, {"jobs", "submit", "-f", service_->JobFile(spec)});
+    EXPECT_EQ(error["reason"], reason) << error;
+    return error["message"];
+  }
+
+  static std::string Write(const std::string& name, const std::string& text) {
+    const std::string path = service_->dir() / name;
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  static json Teacher() { return TinyTeacher("", 5); }
+
+  static ServiceProcess* service_;
+};
+
+ServiceProcess* SpecErrorsTest::service_ = nullptr;
+
+TEST_F(SpecErrorsTest, UnknownFieldIsNamedWithItsLineAndTheNearestOne) {
+  const std::string file = Write("typo.yaml",
+                                 "spec:\n"
+                                 "  train_teacher:\n"
+                                 "    training: {iteratons: 5}\n");
+  const json error = service_->Error(4, {"jobs", "submit", "-f", file});
+  EXPECT_EQ(error["code"], "INVALID_ARGUMENT");
+  EXPECT_THAT(error["message"],
+              AllOf(HasSubstr("typo.yaml:3"),
+                    HasSubstr("spec.train_teacher.training.iteratons"),
+                    HasSubstr("did you mean iterations?")));
+  const ProcessResult plain = service_->Cli({"jobs", "submit", "-f", file});
+  EXPECT_EQ(plain.code, 4);
+  EXPECT_THAT(plain.err, ::testing::StartsWith("retort: error: "));
+  EXPECT_EQ(plain.out, "");
+}
+
+TEST_F(SpecErrorsTest, WrongTypesAndUnknownEnumValuesAreNamed) {
+  json spec = Teacher();
+  spec["train_teacher"]["training"]["batch_size"] = "many";
+  EXPECT_THAT(Refusal(spec, 4, ""), HasSubstr("training.batch_size"));
+  spec = Teacher();
+  spec["train_teacher"]["optimizer"]["kind"] = "sgd";
+  EXPECT_THAT(Refusal(spec, 4, ""),
+              AllOf(HasSubstr("optimizer.kind"), HasSubstr("adam")));
+}
+
+TEST_F(SpecErrorsTest, NoIterationsAtAllIsImpossible) {
+  json spec = Teacher();
+  spec["train_teacher"]["training"]["iterations"] = 0;
+  EXPECT_THAT(Refusal(spec),
+              AllOf(HasSubstr("train_teacher.training.iterations"),
+                    HasSubstr("1 or more")));
+}
+
+TEST_F(SpecErrorsTest, NoiseThatFallsTheWrongWayIsImpossible) {
+  json spec = Teacher();
+  spec["train_teacher"]["noise"] = {{"sigma_min", 80}, {"sigma_max", 0.5}};
+  EXPECT_THAT(Refusal(spec), AllOf(HasSubstr("train_teacher.noise.sigma_min"),
+                                   HasSubstr("not below sigma_max")));
+}
+
+TEST_F(SpecErrorsTest, AttentionMustSitOnALevel) {
+  json spec = Teacher();
+  spec["train_teacher"]["network"]["attn_resolutions"] = {7};
+  EXPECT_THAT(Refusal(spec), AllOf(HasSubstr("attn_resolutions"),
+                                   HasSubstr("7 is the resolution of no level"),
+                                   HasSubstr("32, 16")));
+}
+
+TEST_F(SpecErrorsTest, AllProblemsAreSaidAtOnce) {
+  json spec = Teacher();
+  spec["train_teacher"]["training"] = {{"iterations", 5}, {"batch_size", -1}};
+  spec["train_teacher"]["network"]["dropout"] = 1.5;
+  spec["train_teacher"]["data"]["path"] = "relative/folder";
+  EXPECT_THAT(Refusal(spec),
+              AllOf(HasSubstr("training.batch_size"),
+                    HasSubstr("network.dropout"), HasSubstr("data.path")));
+}
+
+TEST_F(SpecErrorsTest, UnknownTeacherIsNotFound) {
+  const std::string message = Refusal(
+      {{"distill", {{"teacher", "nobody"}, {"training", {{"iterations", 5}}}}}},
+      3, "RESOURCE_NOT_FOUND");
+  EXPECT_THAT(message, HasSubstr("projects/default/models/nobody"));
+}
+
+TEST_F(SpecErrorsTest, MoreThreadsThanTheServiceHasAreRefused) {
+  json spec = Teacher();
+  spec["resources"]["cpu_threads"] = 64;
+  EXPECT_THAT(Refusal(spec), AllOf(HasSubstr("resources.cpu_threads"),
+                                   HasSubstr("1 CPU slots")));
+}
+
+TEST_F(SpecErrorsTest, WhatIsNotThereYetSaysSo) {
+  json spec = Teacher();
+  spec["resources"]["world_size"] = 2;
+  EXPECT_THAT(Refusal(spec, 6, "NOT_IMPLEMENTED"),
+              AllOf(HasSubstr("world_size"), HasSubstr("use 1")));
+  const std::string pickle = Write("edm.pkl", "not read");
+  const std::string network = Write("network.json", "{}");
+  const json error = service_->Error(6, {"models", "import", pickle, "--kind",
+                                         "teacher", "--network", network});
+  EXPECT_EQ(error["code"], "UNIMPLEMENTED");
+  EXPECT_EQ(error["reason"], "NOT_IMPLEMENTED");
+}
+
+TEST_F(SpecErrorsTest, ValidateOnlyFillsInDefaultsAndMakesNoJob) {
+  const json job =
+      service_->Json({"jobs", "submit", "-f", service_->JobFile(Teacher()),
+                      "--id", "never", "--validate-only"});
+  EXPECT_EQ(job["spec"]["train_teacher"]["training"]["ema_rate"], 0.999);
+  service_->Error(3, {"jobs", "get", "never"});
+}
+
+TEST_F(SpecErrorsTest, IdsAreTakenOnceAndRequestsAnsweredTwice) {
+  const std::string file = service_->JobFile(TinyTeacher("/nowhere", 5));
+  const std::vector<std::string> submit = {
+      "jobs", "submit", "-f", file, "--id", "once", "--request-id", "r1"};
+  const json first = service_->Json(submit);
+  EXPECT_EQ(service_->Json(submit)["create_time"], first["create_time"]);
+  EXPECT_EQ(service_->Json({"jobs", "list"})["jobs"].size(), 1u);
+  const json taken =
+      service_->Error(6, {"jobs", "submit", "-f", file, "--id", "once"});
+  EXPECT_EQ(taken["code"], "ALREADY_EXISTS");
+  const json reused = service_->Error(
+      6, {"jobs", "submit", "-f", file, "--id", "twice", "--request-id", "r1"});
+  EXPECT_EQ(reused["reason"], "REQUEST_ID_REUSED");
+  const json bad_id =
+      service_->Error(4, {"jobs", "submit", "-f", file, "--id", "No Good"});
+  EXPECT_THAT(bad_id["message"],
+              HasSubstr("an id is 1 to 63 of a-z, 0-9 and -"));
+}
+
+TEST_F(SpecErrorsTest, ExitCodesTellUsageFromAbsenceFromSilence) {
+  EXPECT_EQ(service_->Cli({"jobs", "submit"}).code, 2);
+  const ProcessResult missing =
+      service_->Cli({"jobs", "submit", "-f", "/nowhere/job.yaml"});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_THAT(missing.err, HasSubstr("/nowhere/job.yaml"));
+  EXPECT_EQ(service_->Cli({"jobz"}).code, 2);
+  EXPECT_EQ(service_->Cli({"jobs", "get", "nobody"}).code, 3);
+  EXPECT_EQ(service_->Cli({"deployments", "get", "nobody"}).code, 3);
+  EXPECT_EQ(service_->Cli({"sample", "nobody"}).code, 3);
+  const ProcessResult silent =
+      RunProgram({absl::StrCat(RETORT_BIN_DIR, "/retort"), "--server",
+                  "127.0.0.1:1", "jobs", "list"},
+                 service_->dir().path(), ServiceProcess::kPatience);
+  EXPECT_EQ(silent.code, 5);
+  EXPECT_THAT(silent.err,
+              AllOf(HasSubstr("127.0.0.1:1"), HasSubstr("RETORT_SERVER")));
+}
+
+}  // namespace
+}  // namespace retort::testing

@@ -1,0 +1,107 @@
+// retortd that cannot start says why, and what to do.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/service_process.h"
+
+namespace retort::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class StartErrorsTest : public ::testing::Test {
+ protected:
+  static constexpr char kAnyPort[] = "--listen=127.0.0.1:0";
+
+  // Runs a retortd that is not expected to start.
+  ProcessResult RunSecond(const std::vector<std::string>& options) {
+    return RunOn(dir_ / "data", options);
+  }
+  ProcessResult RunOn(const std::string& data_dir,
+                      const std::vector<std::string>& options) {
+    std::vector<std::string> argv = {absl::StrCat(RETORT_BIN_DIR, "/retortd"),
+                                     "--data_dir=" + data_dir};
+    argv.insert(argv.end(), options.begin(), options.end());
+    return RunProgram(argv, dir_.path(), ServiceProcess::kPatience);
+  }
+
+  TempDir dir_;
+  ServiceProcess service_;
+};
+
+TEST_F(StartErrorsTest, PortInUseIsNamedWithTheFlag) {
+  service_.Start();
+  const ProcessResult second =
+      RunSecond({"--listen=" + service_.grpc_address(), "--http_listen=none"});
+  EXPECT_EQ(second.code, 2);
+  EXPECT_THAT(second.err, AllOf(HasSubstr(service_.grpc_address()),
+                                HasSubstr("in use"), HasSubstr("--listen")));
+  const ProcessResult http =
+      RunSecond({kAnyPort, "--http_listen=" + service_.grpc_address()});
+  EXPECT_EQ(http.code, 2);
+  EXPECT_THAT(http.err, AllOf(HasSubstr(service_.grpc_address()),
+                              HasSubstr("--http_listen")));
+  EXPECT_EQ(service_.Cli({"jobs", "list"}).code, 0) << "the first one goes on";
+}
+
+TEST_F(StartErrorsTest, DataDirectoryInUseIsNamed) {
+  service_.Start();
+  const ProcessResult second =
+      RunOn(service_.data_dir(), {kAnyPort, "--http_listen=none"});
+  EXPECT_EQ(second.code, 2);
+  EXPECT_THAT(second.err,
+              AllOf(HasSubstr("another retortd uses " + service_.data_dir()),
+                    HasSubstr("--data_dir")));
+  EXPECT_EQ(service_.Cli({"jobs", "list"}).code, 0) << "the first one goes on";
+}
+
+TEST_F(StartErrorsTest, AddressThatOthersReachNeedsAnExplicitWord) {
+  const ProcessResult open =
+      RunSecond({"--listen=0.0.0.0:0", "--http_listen=none"});
+  EXPECT_EQ(open.code, 2);
+  EXPECT_THAT(open.err, HasSubstr("--insecure"));
+}
+
+TEST_F(StartErrorsTest, MissingWorkerIsNamed) {
+  const ProcessResult missing = RunSecond(
+      {kAnyPort, "--http_listen=none", "--worker_binary=/nowhere/worker"});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_THAT(missing.err, AllOf(HasSubstr("--worker_binary"),
+                                 HasSubstr("/nowhere/worker")));
+}
+
+TEST_F(StartErrorsTest, UnknownOptionInTheConfigurationIsNamed) {
+  const std::string path = dir_ / "retortd.yaml";
+  std::ofstream(path) << "listen: 127.0.0.1:0\ncpu_slotz: 3\n";
+  const ProcessResult unknown = RunSecond({"--config=" + path});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, AllOf(HasSubstr(path), HasSubstr("cpu_slotz")));
+}
+
+TEST_F(StartErrorsTest, DamagedDatabaseIsNamed) {
+  service_.Start();
+  ASSERT_EQ(service_.Stop(), 0);
+  std::ofstream(service_.data_dir() + "/retort.db", std::ios::trunc)
+      << "this is no database, whatever its name says";
+  const ProcessResult damaged =
+      RunOn(service_.data_dir(), {kAnyPort, "--http_listen=none"});
+  EXPECT_EQ(damaged.code, 2);
+  EXPECT_THAT(damaged.err, HasSubstr(service_.data_dir() + "/retort.db"));
+}
+
+TEST_F(StartErrorsTest, FolderThatCannotBeMadeIsNamed) {
+  std::ofstream(dir_ / "file") << "not a folder";
+  const ProcessResult blocked =
+      RunOn((dir_ / "file") + "/data", {kAnyPort, "--http_listen=none"});
+  EXPECT_EQ(blocked.code, 2);
+  EXPECT_THAT(blocked.err, HasSubstr(dir_ / "file"));
+}
+
+}  // namespace
+}  // namespace retort::testing

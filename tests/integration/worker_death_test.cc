@@ -1,0 +1,117 @@
+// What becomes of jobs and deployments when their worker ends.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/integration/training_run.h"
+
+namespace retort::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+
+using WorkerDeathTest = TrainingRunTest;
+
+TEST_F(WorkerDeathTest, KilledWorkerIsReplacedByOneThatResumes) {
+  StartRun();
+  kill(service_.AwaitWorker("run"), SIGKILL);
+  ExpectSameResult(/*attempts=*/2);
+  EXPECT_THAT(WorkerLog(),
+              ContainsRegex("resumed from the checkpoint of step [0-9]+"));
+  EXPECT_THAT(service_.Events("run"),
+              AllOf(HasSubstr("worker lost"), HasSubstr("signal 9"),
+                    HasSubstr("its last log lines")));
+  EXPECT_THAT(service_.HttpGet("/metrics"),
+              HasSubstr("retort_worker_failures_total{role=\"task\"} 1"));
+}
+
+TEST_F(WorkerDeathTest, SigtermMakesAWorkerWriteACheckpointFirst) {
+  StartRun();
+  kill(service_.AwaitWorker("run"), SIGTERM);
+  ExpectSameResult(/*attempts=*/2);
+  const std::string events = service_.Events("run");
+  EXPECT_THAT(events, ContainsRegex("stopped by a signal at step [0-9]+; its "
+                                    "checkpoint is written"));
+  EXPECT_THAT(events, ::testing::Not(HasSubstr("worker lost")));
+}
+
+TEST_F(WorkerDeathTest, CancelledJobLeavesACheckpointAndNoModel) {
+  StartRun();
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
+  ASSERT_EQ(service_.AwaitEnd("run"), "CANCELLED");
+  const std::vector<int64_t> steps = service_.CheckpointsOnDisk("run");
+  ASSERT_FALSE(steps.empty());
+  EXPECT_THAT(service_.Job("run")["state_reason"],
+              absl::StrCat("cancelled at step ", steps.back(),
+                           "; its checkpoint is written"));
+  service_.Error(3, {"models", "get", "run"});
+  const ProcessResult watch = service_.Cli({"jobs", "watch", "run"});
+  EXPECT_EQ(watch.code, 1) << watch.out;
+
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0)
+      << "said again, it still is so";
+  EXPECT_EQ(service_.Cli({"jobs", "delete", "run"}).code, 0);
+  service_.Error(3, {"jobs", "get", "run"});
+  EXPECT_FALSE(std::filesystem::exists(service_.job_dir("run")));
+}
+
+TEST_F(WorkerDeathTest, QueuedJobIsCancelledAtOnceAndARunningOneNotDeleted) {
+  StartRun();
+  service_.Submit("waiting", TinyTeacher(data_->path(), 2));
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "waiting"}).code, 0);
+  EXPECT_EQ(service_.State("waiting"), "CANCELLED");
+  EXPECT_EQ(service_.Error(6, {"jobs", "delete", "run"})["reason"],
+            "STATE_CONFLICT");
+}
+
+TEST_F(WorkerDeathTest, DeploymentOutlivesItsReplicaAndTheService) {
+  service_.Start();
+  service_.Submit("model", TinyTeacher(data_->path(), 2));
+  ASSERT_EQ(service_.AwaitEnd("model"), "SUCCEEDED");
+  const json late = service_.Error(6, {"jobs", "cancel", "model"});
+  EXPECT_EQ(late["reason"], "STATE_CONFLICT");
+  service_.Json({"deployments", "create", "clothes", "--model", "model",
+                 "--threads", "1", "--wait"});
+  const auto sample = [this] {
+    return service_.Cli(
+        {"sample", "clothes", "-n", "2", "--steps", "2", "--grid", "-"});
+  };
+  const std::string before = sample().out;
+  ASSERT_THAT(before, HasSubstr("PNG"));
+  // A request may meet the moment in which none is ready.
+  const auto same_again = [&] {
+    return PollUntil(ServiceProcess::kPatience, [&] {
+      const ProcessResult result = sample();
+      EXPECT_THAT(result.code, ::testing::AnyOf(0, 5)) << result.err;
+      return result.code == 0 && result.out == before;
+    });
+  };
+
+  const pid_t replica = service_.WorkerOf("deployments", "clothes");
+  ASSERT_NE(replica, 0);
+  kill(replica, SIGKILL);
+  ASSERT_TRUE(AwaitGone(replica));
+  EXPECT_TRUE(same_again()) << "after the replica was killed";
+
+  service_.Kill();
+  service_.Start();
+  EXPECT_TRUE(same_again()) << "after the service was killed";
+
+  const pid_t last = service_.WorkerOf("deployments", "clothes");
+  EXPECT_EQ(service_.Stop(), 0);
+  EXPECT_TRUE(AwaitGone(last)) << "no replica is left behind";
+  service_.Start();
+  EXPECT_TRUE(same_again()) << "after the service was restarted";
+}
+
+}  // namespace
+}  // namespace retort::testing
