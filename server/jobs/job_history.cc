@@ -30,21 +30,22 @@ std::vector<v1::MetricPoint> Thin(const std::vector<v1::MetricPoint>& points,
 absl::Status JobStore::RecordProgress(
     const std::string& name, const v1::JobProgress& progress,
     const std::map<std::string, double>& metrics, absl::Time time) {
+  absl::Status kept;
   if (!metrics.empty()) {
-    RETORT_RETURN_IF_ERROR(
-        db_->Write([&](db::Connection& connection) -> absl::Status {
-          RETORT_ASSIGN_OR_RETURN(int64_t seq, SeqOf(connection, name));
-          for (const auto& [series, value] : metrics) {
-            // A resumed run writes some steps again, with the same values.
-            RETORT_RETURN_IF_ERROR(connection.Execute(
-                "INSERT OR REPLACE INTO job_metrics VALUES(?, ?, ?, ?, ?)",
-                {seq, series, progress.step(), value, time}));
-          }
-          return absl::OkStatus();
-        }));
+    kept = db_->Write([&](db::Connection& connection) -> absl::Status {
+      RETORT_ASSIGN_OR_RETURN(int64_t seq, SeqOf(connection, name));
+      for (const auto& [series, value] : metrics) {
+        // A resumed run writes some steps again, with the same values.
+        RETORT_RETURN_IF_ERROR(connection.Execute(
+            "INSERT OR REPLACE INTO job_metrics VALUES(?, ?, ?, ?, ?)",
+            {seq, series, progress.step(), value, time}));
+      }
+      return absl::OkStatus();
+    });
   }
-  feed_.SetProgress(name, progress);
-  return absl::OkStatus();
+  // Those who watch see the job move on a full disk too.
+  if (!absl::IsNotFound(kept)) feed_.SetProgress(name, progress);
+  return kept;
 }
 
 absl::Status JobStore::RecordCheckpoint(const std::string& name,

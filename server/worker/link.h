@@ -130,6 +130,8 @@ class Link : public Outbox {
   // Returns the next message to send. Nothing when none is due.
   std::optional<internal::v1::AttachRequest> NextMessage()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The end has been reached, and not been said on this stream yet.
+  bool EndIsDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutBack(internal::v1::AttachRequest message)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(internal::v1::AttachRequest message);
@@ -147,6 +149,7 @@ class Link : public Outbox {
   bool attached_ ABSL_GUARDED_BY(mutex_) = false;
   bool assigned_ ABSL_GUARDED_BY(mutex_) = false;
   bool acknowledged_ ABSL_GUARDED_BY(mutex_) = false;
+  bool end_said_ ABSL_GUARDED_BY(mutex_) = false;  // on this stream
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t attachment_ ABSL_GUARDED_BY(mutex_) = 0;  // counts streams
   absl::Time heartbeat_due_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();

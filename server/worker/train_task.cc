@@ -35,7 +35,15 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
   parts.control = context.control->flags();
   RETORT_ASSIGN_OR_RETURN(auto trainer, train::Trainer::Create(options, parts));
   ReportPhase(context.outbox, "training");
-  RETORT_ASSIGN_OR_RETURN(const train::TrainResult result, trainer->Run());
+  const absl::StatusOr<train::TrainResult> run = trainer->Run();
+  if (absl::IsResourceExhausted(run.status()) && context.control->stopping()) {
+    // A full disk is no reason to give the job up: it goes on from its last
+    // good checkpoint.
+    return StoppedEnd(
+        context.control->stop_reason(),
+        absl::StrCat("without a new checkpoint: ", run.status().message()));
+  }
+  RETORT_ASSIGN_OR_RETURN(const train::TrainResult result, run);
   if (result.outcome != train::Outcome::kSucceeded) {
     return StoppedEnd(
         context.control->stop_reason(),
