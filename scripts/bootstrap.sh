@@ -40,11 +40,12 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libabsl-dev libre2-dev libssl-dev zlib1g-dev prometheus-cpp-dev libsqlite3-dev
   libspdlog-dev libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libpng-dev
-  libgtest-dev libgmock-dev libbenchmark-dev
-  dataset-fashion-mnist python3-venv
+  libgtest-dev libgmock-dev
+  dataset-fashion-mnist python3
 )
 
 [ "$lint" = 0 ] || packages+=(clang-format)
+python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 
 install_packages() {
   local missing=() p
@@ -65,8 +66,10 @@ install_packages() {
   fi
   say "installing ${#missing[@]} distribution packages: ${missing[*]}"
   local log; log=$(mktemp "${TMPDIR:-/tmp}/retort-apt.XXXXXX")
-  if ! { DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get update &&
-         DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+  # env behind sudo, which clears the environment
+  local apt_get=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+  if ! { "${apt_get[@]}" update &&
+         "${apt_get[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     grep -E '^(E|Err|W):?' "$log" | head -n 3 >&2 || true
     die "apt-get failed (no network, no disk or no permission?); its whole output is in $log"
   fi
@@ -125,7 +128,9 @@ install_libtorch() {
   python3 -m pip --version >/dev/null 2>&1 || die "python3 has no pip; install python3-pip"
   mkdir -p "$cache" "$deps" || die "cannot create $cache or $deps (permission?)"
   local free; free=$(df -Pk "$deps" | awk 'NR==2 {print int($4/1048576)}')
-  [ "$free" -ge 3 ] || die "only ${free} GiB free below $deps; LibTorch needs 3"
+  local need=3
+  [ "$cuda" = 0 ] || need=10
+  [ "$free" -ge "$need" ] || die "only ${free} GiB free below $deps; LibTorch needs $need"
   local torch rt cupti tree="$deps/libtorch.part"
   torch=$(fetch_wheel torch 2.11.0 7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a manylinux_2_28_x86_64)
   rt=$(fetch_wheel nvidia-cuda-runtime 13.0.96 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 manylinux2014_x86_64 manylinux_2_17_x86_64)

@@ -123,7 +123,11 @@ say "6/7 distill with the preconditioning '$precond' ($why)"
 if have_model "$student"; then
   say "the student of an earlier run is there and is used"
 else
-  run_job "$student" "$recipe/distill.yaml" --set "spec.distill.preconditioning=$precond"
+  table=()
+  case "$precond" in
+    ctm|bcm) table=(--set spec.distill.preconditioning_artifact=) ;;  # they need none
+  esac
+  run_job "$student" "$recipe/distill.yaml" --set "spec.distill.preconditioning=$precond" "${table[@]}"
 fi
 
 say "7/7 deploy, sample, evaluate"
@@ -168,7 +172,9 @@ say "done in $(since "$begin") s; look at:"
 for f in samples-1step.png samples-2step.png teacher.png preconditioning.svg summary.json; do echo "    $out/$f"; done
 say "to go on:"
 echo "    export RETORT_SERVER=$RETORT_SERVER PATH=$bin:\$PATH"
-[ "$keep" = 1 ] || echo "    retortd --data_dir $data --listen $RETORT_SERVER &    # the server ends with this script; --keep leaves it running"
+if [ "$started" = 1 ] && [ "$keep" = 0 ]; then
+  echo "    retortd --data_dir $data --listen $RETORT_SERVER &    # the server ends with this script; --keep leaves it running"
+fi
 echo "    retort jobs submit -f $recipe/distill.yaml --set spec.distill.training.iterations=2000 --watch"
 echo "    retort jobs list"
 echo "    retort sample $student -n 16 --steps 2 --class 7 --grid sneakers.png"

@@ -55,6 +55,13 @@ grpc::ServerUnaryReactor* DeploymentService::UpdateDeployment(
                               metrics_);
 }
 
+grpc::ServerUnaryReactor* DeploymentService::RollbackDeployment(
+    grpc::CallbackServerContext* context, const v1::RollbackDeploymentRequest*,
+    v1::Deployment*) {
+  return AnswerNotImplemented(context, "DeploymentService/RollbackDeployment",
+                              metrics_);
+}
+
 absl::Status DeploymentService::DoList(
     const v1::ListDeploymentsRequest& request,
     v1::ListDeploymentsResponse* response) const {

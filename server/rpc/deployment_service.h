@@ -11,7 +11,7 @@
 namespace retort::rpc {
 
 // retort.v1.DeploymentService over the deployment manager. Both arguments
-// outlive it. UpdateDeployment answers UNIMPLEMENTED.
+// outlive it. UpdateDeployment and RollbackDeployment answer UNIMPLEMENTED.
 class DeploymentService : public v1::DeploymentService::CallbackService {
  public:
   DeploymentService(batching::DeploymentManager* deployments,
@@ -37,6 +37,10 @@ class DeploymentService : public v1::DeploymentService::CallbackService {
   grpc::ServerUnaryReactor* UpdateDeployment(
       grpc::CallbackServerContext* context,
       const v1::UpdateDeploymentRequest* request,
+      v1::Deployment* response) override;
+  grpc::ServerUnaryReactor* RollbackDeployment(
+      grpc::CallbackServerContext* context,
+      const v1::RollbackDeploymentRequest* request,
       v1::Deployment* response) override;
 
  private:

@@ -89,6 +89,9 @@ TEST_F(DeploymentServiceTest, UpdatesAreNotImplementedYet) {
       FromGrpc(stub_->UpdateDeployment(&context, request, &deployment_));
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
   EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
+  grpc::ClientContext second;
+  EXPECT_THAT(FromGrpc(stub_->RollbackDeployment(&second, {}, &deployment_)),
+              StatusIs(absl::StatusCode::kUnimplemented));
 }
 
 class ClusterServiceTest : public ServiceFixture {
