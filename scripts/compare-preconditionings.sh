@@ -2,7 +2,7 @@
 # Runs the demo once per preconditioning, everything else equal, and writes
 # what came of it to OUT/comparison.json and, as a table, to standard output.
 #
-#   scripts/compare-preconditionings.sh [--out DIR] [NAME...]
+#   scripts/compare-preconditionings.sh [--out DIR] [--bin DIR] [NAME...]
 #
 # Teacher, tables and data are shared; students are kept, so an interrupted
 # comparison goes on where it was. Made docs/experiments/demo.md.
@@ -11,9 +11,11 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 out="$here/demo-out"
 names=()
+demo=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --out) out=${2:?--out needs a folder}; shift ;;
+    --bin) demo+=(--bin "${2:?--bin needs a folder}"); shift ;;
     -h|--help) sed -n '2,8p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
     -*) echo "unknown option '$1'; see --help" >&2; exit 2 ;;
     *) names+=("$1") ;;
@@ -24,7 +26,7 @@ done
 [ ${#names[@]} -gt 0 ] || names=(ctm analytic analytic-forward fitted-state fitted-denoiser)
 
 for name in "${names[@]}"; do
-  "$here/scripts/demo.sh" --out "$out" --preconditioning "$name"
+  "$here/scripts/demo.sh" "${demo[@]}" --out "$out" --preconditioning "$name"
   cp "$out/summary.json" "$out/summary-$name.json"
   cp "$out/samples-2step.png" "$out/samples-2step-$name.png"
 done

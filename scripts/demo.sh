@@ -4,6 +4,7 @@
 # trajectory model that samples in one and two steps.
 #
 #   scripts/demo.sh [--out DIR] [--preconditioning NAME] [--keep] [--no-apt]
+#                   [--bin DIR]
 #
 #   --out DIR               where results go (default demo-out/)
 #   --preconditioning NAME  ctm, bcm, analytic (the paper's), analytic-forward,
@@ -11,6 +12,7 @@
 #                           what was best at this length (see README)
 #   --keep                  leave the server running at the end
 #   --no-apt                do not install distribution packages
+#   --bin DIR               use the binaries there: no set-up, no build
 #
 # Idempotent: a second run reuses set-up, build, teacher and tables.
 set -euo pipefail
@@ -21,6 +23,7 @@ out="$here/demo-out"
 precond=$default
 keep=0
 bootstrap=()
+bin=
 
 say() { printf '\033[1m[demo]\033[0m %s\n' "$*"; }
 die() { printf '[demo] error: %s\n' "$*" >&2; exit 1; }
@@ -31,7 +34,8 @@ while [ $# -gt 0 ]; do
     --preconditioning) precond=${2:?--preconditioning needs a name}; shift ;;
     --keep) keep=1 ;;
     --no-apt) bootstrap+=(--no-apt) ;;
-    -h|--help) sed -n '2,16p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    --bin) bin=$(cd "${2:?--bin needs a folder}" && pwd) || die "no folder $2"; shift ;;
+    -h|--help) sed -n '2,17p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) die "unknown option '$1'; see scripts/demo.sh --help" ;;
   esac
   shift
@@ -43,16 +47,21 @@ esac
 mkdir -p "$out" || die "cannot create $out"
 out=$(cd "$out" && pwd)
 recipe="$here/scripts/recipes/fashion-mnist"
-bin="$here/build/release/bin"
 data="$out/data"
 begin=$(date +%s)
 since() { echo $(( $(date +%s) - $1 )); }
 
-say "1/7 set-up: packages and LibTorch"
-t=$(date +%s); "$here/scripts/bootstrap.sh" "${bootstrap[@]}"; setup=$(since "$t")
+setup=0 build=0
+if [ -z "$bin" ]; then
+  say "1/7 set-up: packages and LibTorch"
+  t=$(date +%s); "$here/scripts/bootstrap.sh" "${bootstrap[@]}"; setup=$(since "$t")
 
-say "2/7 build: retortd, retort-worker and retort"
-t=$(date +%s); "$here/scripts/build.sh" retortd retort-worker retort; build=$(since "$t")
+  say "2/7 build: retortd, retort-worker and retort"
+  t=$(date +%s); "$here/scripts/build.sh" retortd retort-worker retort; build=$(since "$t")
+  bin="$here/build/release/bin"
+else
+  say "1/7, 2/7 set-up and build: left out, the binaries are in $bin"
+fi
 
 say "3/7 start the service (data in $data)"
 started=0
