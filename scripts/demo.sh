@@ -134,7 +134,7 @@ if have_model "$student"; then
 else
   table=()
   case "$precond" in
-    ctm|bcm) table=(--set spec.distill.preconditioning_artifact=) ;;  # they need none
+    ctm|bcm) table=(--set 'spec.distill.preconditioning_artifact=""') ;;  # they need none
   esac
   run_job "$student" "$recipe/distill.yaml" --set "spec.distill.preconditioning=$precond" "${table[@]}"
 fi
