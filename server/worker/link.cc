@@ -52,7 +52,10 @@ bool IsRefusal(grpc::StatusCode code) {
 }  // namespace
 
 Link::Link(const LinkOptions& options, LinkHandler* handler)
-    : options_(options), handler_(handler), last_contact_(absl::Now()) {}
+    : options_(options),
+      handler_(handler),
+      last_contact_(absl::Now()),
+      lease_(options.lease) {}
 
 Link::~Link() {
   {
@@ -71,6 +74,11 @@ void Link::Start() {
   }
   reader_ = std::thread([this] { ReadLoop(); });
   writer_ = std::thread([this] { WriteLoop(); });
+}
+
+void Link::SetLease(absl::Duration lease) {
+  absl::MutexLock lock(&mutex_);
+  lease_ = lease;
 }
 
 void Link::SendProgress(const internal::v1::Progress& progress) {
@@ -192,9 +200,11 @@ void Link::ReadLoop() {
 
 bool Link::MayRedial(const grpc::Status& status) {
   bool lease_ended = false;
+  absl::Duration lease;
   {
     absl::MutexLock lock(&mutex_);
-    lease_ended = absl::Now() - last_contact_ >= options_.lease;
+    lease = lease_;
+    lease_ended = absl::Now() - last_contact_ >= lease;
     over_ = lease_ended || IsRefusal(status.error_code());
     if (!over_) return true;
   }
@@ -202,7 +212,7 @@ bool Link::MayRedial(const grpc::Status& status) {
     handler_->OnFenced(status.error_message());
   } else {
     RETORT_LOG(warn, "no server for {}: giving up",
-               absl::FormatDuration(options_.lease));
+               absl::FormatDuration(lease));
     handler_->OnLeaseEnded();
   }
   return false;

@@ -90,6 +90,9 @@ class Link : public Outbox {
 
   void Start();
 
+  // Replaces LinkOptions::lease.
+  void SetLease(absl::Duration lease);
+
   void SetStep(int64_t step) override { step_ = step; }
   void SendProgress(const internal::v1::Progress& progress) override;
   void SendCheckpoint(
@@ -154,6 +157,7 @@ class Link : public Outbox {
   int64_t attachment_ ABSL_GUARDED_BY(mutex_) = 0;  // counts streams
   absl::Time heartbeat_due_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Time last_contact_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration lease_ ABSL_GUARDED_BY(mutex_);
   std::deque<internal::v1::AttachRequest> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<internal::v1::AttachRequest> progress_ ABSL_GUARDED_BY(mutex_);
   // Repeated at each attachment.

@@ -17,6 +17,9 @@ using internal::v1::TaskEnded;
 constexpr absl::Duration kSignalPoll = absl::Milliseconds(100);
 // After a signal, how long to wait for the server to take note of the end.
 constexpr absl::Duration kFarewell = absl::Seconds(5);
+// A replica without its server serves nobody, and the next server starts its
+// own: it need not outlive more than a hiccup.
+constexpr absl::Duration kReplicaLease = absl::Seconds(10);
 
 }  // namespace
 
@@ -75,6 +78,7 @@ int Worker::RunTaskToEnd(const Assignment& assignment) {
 }
 
 int Worker::RunReplica(const Assignment& assignment) {
+  link_.SetLease(kReplicaLease);
   absl::Status status;
   try {
     status = replica_.Load(assignment.model_dir());

@@ -95,11 +95,20 @@ TEST_F(ServiceDeathTest, DamagedCheckpointIsPassedOverAloud) {
 
 TEST_F(ServiceDeathTest, SigtermEndsWellAndTheNextStartGoesOn) {
   StartRun();
+  const std::string followed = service_.dir() / "follow.out";
+  ChildProcess follow({absl::StrCat(RETORT_BIN_DIR, "/retort"), "--server",
+                       service_.grpc_address(), "jobs", "logs", "run", "-f"},
+                      followed, followed);
+  ASSERT_TRUE(PollUntil(ServiceProcess::kPatience, [&] {
+    return Slurp(followed).find("step 10/") != std::string::npos;
+  })) << "logs can be followed";
   const pid_t worker = service_.AwaitWorker("run");
   const absl::Time asked = absl::Now();
   EXPECT_EQ(service_.Stop(), 0) << service_.log();
   EXPECT_LT(absl::Now() - asked, absl::Seconds(30));
   EXPECT_TRUE(AwaitGone(worker));
+  EXPECT_TRUE(follow.Wait(ServiceProcess::kPatience).has_value())
+      << "who follows is let go";
   const std::vector<int64_t> steps = service_.CheckpointsOnDisk("run");
   ASSERT_FALSE(steps.empty());
   const std::string at =

@@ -34,6 +34,32 @@ TEST_F(WorkerDeathTest, KilledWorkerIsReplacedByOneThatResumes) {
               HasSubstr("retort_worker_failures_total{role=\"task\"} 1"));
 }
 
+TEST_F(WorkerDeathTest, StudentIsResumedBitForBitToo) {
+  service_.Start();
+  service_.Submit("teacher", TinyTeacher(data_->path(), 2));
+  ASSERT_EQ(service_.AwaitEnd("teacher"), "SUCCEEDED");
+  const json spec = {{"distill",
+                      {{"teacher", "teacher"},
+                       {"method", "ctm"},
+                       {"data", {{"path", data_->path()}}},
+                       {"grid_size", 6},
+                       {"training",
+                        {{"iterations", 40},
+                         {"batch_size", 2},
+                         {"checkpoint_every", 10},
+                         {"log_every", 5}}}}},
+                     {"resources", {{"cpu_threads", 1}}}};
+  service_.Submit("whole", spec);
+  service_.Submit("disturbed", spec);
+  ASSERT_EQ(service_.AwaitEnd("whole"), "SUCCEEDED");
+  ASSERT_GT(service_.AwaitCheckpoint("disturbed"), 0);
+  kill(service_.AwaitWorker("disturbed"), SIGKILL);
+  ASSERT_EQ(service_.AwaitEnd("disturbed"), "SUCCEEDED");
+  EXPECT_EQ(service_.Job("disturbed")["attempts"], 2);
+  EXPECT_EQ(service_.Json({"models", "get", "disturbed"})["weights_sha256"],
+            service_.Json({"models", "get", "whole"})["weights_sha256"]);
+}
+
 TEST_F(WorkerDeathTest, SigtermMakesAWorkerWriteACheckpointFirst) {
   StartRun();
   kill(service_.AwaitWorker("run"), SIGTERM);
@@ -71,6 +97,12 @@ TEST_F(WorkerDeathTest, QueuedJobIsCancelledAtOnceAndARunningOneNotDeleted) {
   EXPECT_EQ(service_.State("waiting"), "CANCELLED");
   EXPECT_EQ(service_.Error(6, {"jobs", "delete", "run"})["reason"],
             "STATE_CONFLICT");
+  EXPECT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+    return service_.HttpGet("/metrics")
+               .find("retort_training_images_per_second{") != std::string::npos;
+  })) << "a running job has a series of its own";
+  EXPECT_THAT(service_.HttpGet("/metrics"),
+              HasSubstr("retort_cpu_slots_used 1"));
 }
 
 TEST_F(WorkerDeathTest, DeploymentOutlivesItsReplicaAndTheService) {
@@ -102,13 +134,15 @@ TEST_F(WorkerDeathTest, DeploymentOutlivesItsReplicaAndTheService) {
   ASSERT_TRUE(AwaitGone(replica));
   EXPECT_TRUE(same_again()) << "after the replica was killed";
 
+  // The killed one's replica may still look for it while this one's serves.
   service_.Kill();
   service_.Start();
   EXPECT_TRUE(same_again()) << "after the service was killed";
 
-  const pid_t last = service_.WorkerOf("deployments", "clothes");
   EXPECT_EQ(service_.Stop(), 0);
-  EXPECT_TRUE(AwaitGone(last)) << "no replica is left behind";
+  EXPECT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+    return service_.WorkerOf("deployments", "clothes") == 0;
+  })) << "no replica is left behind";
   service_.Start();
   EXPECT_TRUE(same_again()) << "after the service was restarted";
 }
