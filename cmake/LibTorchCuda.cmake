@@ -19,7 +19,7 @@ foreach(_what CUDA_RUNTIME NCCL CUDNN)
     message(FATAL_ERROR "RETORT_CUDA: the header of ${_what} was not found; run scripts/bootstrap.sh --cuda or set CUDA_HOME to a CUDA 13 toolkit")
   endif()
 endforeach()
-find_library(RETORT_CUDART_LIBRARY NAMES cudart libcudart.so.13 HINTS ${_cuda_libs} $ENV{CUDA_HOME}/lib64 /usr/local/cuda/lib64)
+find_library(RETORT_CUDART_LIBRARY NAMES libcudart.so.13 cudart NAMES_PER_DIR HINTS ${_cuda_libs} $ENV{CUDA_HOME}/lib64 /usr/local/cuda/lib64)
 find_library(RETORT_NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${_cuda_libs})
 find_library(RETORT_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${_cuda_libs})
 foreach(_what CUDART NCCL CUDNN)
@@ -32,6 +32,10 @@ message(STATUS "CUDA headers: ${RETORT_CUDA_RUNTIME_INCLUDE}; NCCL: ${RETORT_NCC
 target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
   ${_cuda_includes} ${RETORT_CUDA_RUNTIME_INCLUDE} ${RETORT_NCCL_INCLUDE} ${RETORT_CUDNN_INCLUDE})
 target_compile_definitions(LibTorch::LibTorch INTERFACE RETORT_CUDA=1 USE_C10D_NCCL=1)
+set(_cuda_link ${_t}/lib/libtorch_cuda.so ${_t}/lib/libc10_cuda.so
+  ${RETORT_CUDART_LIBRARY} ${RETORT_NCCL_LIBRARY} ${RETORT_CUDNN_LIBRARY})
+# One item: CMake would drop a second --no-as-needed, and without it the linker
+# would drop libraries whose operators only register themselves.
+list(JOIN _cuda_link "," _cuda_link)
 target_link_libraries(LibTorch::LibTorch INTERFACE
-  -Wl,--no-as-needed ${_t}/lib/libtorch_cuda.so ${_t}/lib/libc10_cuda.so
-  ${RETORT_CUDART_LIBRARY} ${RETORT_NCCL_LIBRARY} ${RETORT_CUDNN_LIBRARY} -Wl,--as-needed)
+  -Wl,--push-state,--no-as-needed,${_cuda_link},--pop-state)
