@@ -43,8 +43,6 @@ class JobDir {
   std::string log_path() const { return path_ + "/worker.log"; }
   std::string checkpoints_dir() const { return path_ + "/checkpoints"; }
   std::string result_dir() const { return path_ + "/result"; }
-  std::string samples_dir() const { return path_ + "/samples"; }
-  std::string plots_dir() const { return path_ + "/plots"; }
 
   // Returns checkpoints/00001234 for step 1234; later steps simply get more
   // digits. `step` is not negative.

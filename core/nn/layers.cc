@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/nn/unet_plan.h"
 
 namespace retort::nn {
 namespace {
@@ -104,12 +105,8 @@ GroupNorm::GroupNorm(int64_t channels, double eps) : eps_(eps) {
   bias_ = register_parameter("bias", at::zeros({channels}, at::kFloat));
 }
 
-int64_t GroupNorm::GroupsFor(int64_t channels) {
-  return std::min<int64_t>(32, channels / 4);
-}
-
 at::Tensor GroupNorm::Forward(const at::Tensor& x) const {
-  return at::group_norm(x, GroupsFor(weight_.size(0)), Cast(weight_, x),
+  return at::group_norm(x, NormGroups(weight_.size(0)), Cast(weight_, x),
                         Cast(bias_, x), eps_);
 }
 

@@ -69,9 +69,6 @@ class GroupNorm : public torch::nn::Module {
 
   at::Tensor Forward(const at::Tensor& x) const;
 
-  // At most 32 groups, of at least 4 channels each.
-  static int64_t GroupsFor(int64_t channels);
-
  private:
   const double eps_;
   at::Tensor weight_;

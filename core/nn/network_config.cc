@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status_macros.h"
-#include "core/nn/layers.h"
 #include "core/nn/unet_plan.h"
 
 namespace retort::nn {
@@ -127,7 +126,7 @@ absl::Status CheckGroups(const NetworkConfig& c) {
     for (const LayerPlan& layer : *layers) {
       if (layer.kind != LayerPlan::Kind::kBlock) continue;
       for (const int64_t channels : {layer.in, layer.out}) {
-        const int64_t groups = GroupNorm::GroupsFor(channels);
+        const int64_t groups = NormGroups(channels);
         if (channels % groups == 0) continue;
         return absl::InvalidArgumentError(absl::StrCat(
             "network: layer ", layer.name, " has ", channels,

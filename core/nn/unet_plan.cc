@@ -133,6 +133,10 @@ class Planner {
 
 UNetPlan PlanUNet(const NetworkConfig& config) { return Planner(config).Run(); }
 
+int64_t NormGroups(int64_t channels) {
+  return std::min<int64_t>(32, channels / 4);
+}
+
 int64_t AttentionHeads(const NetworkConfig& config, int64_t channels) {
   return config.model_type == "SongUNet" ? 1 : channels / 64;
 }

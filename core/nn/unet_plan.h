@@ -42,6 +42,10 @@ struct UNetPlan {
 // For config.model_type, which must be one of the two.
 UNetPlan PlanUNet(const NetworkConfig& config);
 
+// Groups of a normalisation over so many channels: at most 32, of at least 4
+// channels each.
+int64_t NormGroups(int64_t channels);
+
 // Attention heads of a block with attention: 1 in SongUNet; channels / 64 in
 // DhariwalUNet, which for less than 64 channels means no attention.
 int64_t AttentionHeads(const NetworkConfig& config, int64_t channels);

@@ -44,8 +44,7 @@ class ProgressListener {
 // What others want of a run. Lock-free; set from any thread or a signal
 // handler, read before every step.
 struct ControlFlags {
-  std::atomic<bool> pause{false};   // write a checkpoint and end as kPaused
-  std::atomic<bool> cancel{false};  // end as kCancelled, writing nothing
+  std::atomic<bool> pause{false};  // write a checkpoint and end as kPaused
   std::atomic<bool> checkpoint_now{false};  // taken back when it is written
 };
 

@@ -42,16 +42,19 @@ std::string KindOf(Method method) {
   return method == Method::kEdm ? "teacher" : MethodName(method);
 }
 
+absl::Status OutOfMemory(const std::string& what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("out of memory while training: ", what,
+                   ". Use a smaller batch_size, or a machine with more "
+                   "memory."));
+}
+
 absl::Status FromException(const c10::Error& error) {
   const std::string what = error.what_without_backtrace();
   const bool memory =
       dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
       what.find("not enough memory") != std::string::npos;
-  if (memory) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "out of memory while training: ", what,
-        ". Use a smaller batch_size, or a machine with more memory."));
-  }
+  if (memory) return OutOfMemory(what);
   return absl::InternalError(absl::StrCat("while training: ", what));
 }
 
@@ -95,10 +98,10 @@ absl::StatusOr<TrainResult> Trainer::Run() {
     return RunLoop();
   } catch (const c10::Error& error) {
     return FromException(error);
-  } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(
-        "out of memory while training; use a smaller batch_size, or a machine "
-        "with more memory");
+  } catch (const std::bad_alloc& error) {
+    return OutOfMemory(error.what());
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("while training: ", error.what()));
   }
 }
 
@@ -112,9 +115,6 @@ absl::StatusOr<TrainResult> Trainer::RunLoop() {
   tick_images_ = at.images;
   tick_step_ = at.step;
   while (at.step < options_.iterations) {
-    if (control.cancel.load()) {
-      return TrainResult{Outcome::kCancelled, at.step};
-    }
     if (control.pause.load()) {
       ReportTick();
       RETORT_RETURN_IF_ERROR(SaveCheckpoint());
@@ -209,8 +209,9 @@ absl::Status Trainer::CountSkipped(double loss, double gradient_norm) {
   if (at.skipped_in_a_row >= options_.max_nonfinite_steps) {
     return absl::FailedPreconditionError(absl::StrCat(
         what, ", the ", at.skipped_in_a_row,
-        "th step in a row without finite numbers. Lower learning_rate, raise "
-        "lr_rampup_images, or set max_gradient_norm, and start a new job."));
+        "th step in a row without finite numbers. Use a smaller "
+        "optimizer.learning_rate or a larger optimizer.warmup_images, and "
+        "start a new job."));
   }
   Warn(what + "; it was skipped");
   return absl::OkStatus();

@@ -45,7 +45,7 @@ struct TrainParts {
   base::Clock* clock = nullptr;          // null means the real one
 };
 
-enum class Outcome { kSucceeded, kPaused, kCancelled };
+enum class Outcome { kSucceeded, kPaused };
 
 struct TrainResult {
   Outcome outcome = Outcome::kSucceeded;
@@ -76,12 +76,13 @@ class Trainer {
 
   // Trains to options.iterations, or until control says otherwise. Call once.
   //
-  // Errors: FailedPrecondition when the numbers stay non-finite, or the
-  // checkpoint is of a run with other settings; DataLoss when all checkpoints
-  // are damaged; ResourceExhausted when memory runs out, or the disk is full
-  // when the pausing or the final checkpoint or the model is written (a full
-  // disk in between is a warning, and the next checkpoint tries again);
-  // Internal for what LibTorch throws otherwise.
+  // Errors: FailedPrecondition when the numbers stay non-finite, memory runs
+  // out, or the checkpoint is of a run with other settings; DataLoss when all
+  // checkpoints are damaged; ResourceExhausted when the disk is full as the
+  // pausing or the final checkpoint or the model is written: the last good
+  // checkpoint stays, and another Run goes on from it (a full disk in between
+  // is a warning, and the next checkpoint tries again); Internal for whatever
+  // else is thrown.
   absl::StatusOr<TrainResult> Run();
 
   const TrainState& state() const { return *state_; }

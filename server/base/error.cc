@@ -71,15 +71,13 @@ absl::Status BadFields(v1::ErrorReason reason,
     added->set_description(violation.description);
   }
   absl::Status status =
-      reason == v1::ERROR_REASON_UNSPECIFIED
-          ? absl::InvalidArgumentError(message)
-          : Error(absl::StatusCode::kInvalidArgument, reason, message);
+      Error(absl::StatusCode::kInvalidArgument, reason, message);
   Attach(kBadRequestUrl, details, &status);
   return status;
 }
 
 absl::Status BadField(absl::string_view field, absl::string_view description) {
-  return BadFields(v1::ERROR_REASON_UNSPECIFIED,
+  return BadFields(v1::ERROR_REASON_INVALID_ARGUMENT,
                    {{std::string(field), std::string(description)}});
 }
 

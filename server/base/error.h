@@ -56,8 +56,7 @@ struct FieldViolation {
 absl::Status BadFields(v1::ErrorReason reason,
                        const std::vector<FieldViolation>& violations);
 
-// As BadFields for one field and SPEC_INVALID's sibling for plain requests:
-// no particular reason.
+// As BadFields for one field of a plain request, with INVALID_ARGUMENT.
 absl::Status BadField(absl::string_view field, absl::string_view description);
 
 // Adds RetryInfo: the caller may try again after `delay`.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "server/base/durations.h"
 #include "server/base/error.h"
 
 namespace retort::batching {
@@ -44,10 +45,15 @@ internal::v1::AttachResponse CancelMessage(int64_t id) {
   return response;
 }
 
-void SetDuration(absl::Duration value, google::protobuf::Duration* out) {
-  const int64_t nanos = std::max<int64_t>(0, absl::ToInt64Nanoseconds(value));
-  out->set_seconds(nanos / 1000000000);
-  out->set_nanos(static_cast<int32_t>(nanos % 1000000000));
+v1::ErrorReason ReasonOfWorker(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kInvalidArgument:
+      return v1::ERROR_REASON_INVALID_ARGUMENT;
+    case absl::StatusCode::kDeadlineExceeded:
+      return v1::ERROR_REASON_DEADLINE_EXCEEDED;
+    default:
+      return v1::ERROR_REASON_WORKER_FAILED;
+  }
 }
 
 }  // namespace
@@ -63,7 +69,10 @@ DeploymentRuntime::DeploymentRuntime(const v1::Deployment& config,
       queue_(limits) {}
 
 void DeploymentRuntime::Start(absl::Time now, Actions* actions) {
-  for (Replica& replica : replicas_) Launch(&replica, now, actions);
+  if (finished_) return;
+  for (Replica& replica : replicas_) {
+    if (replica.state == ReplicaState::kWaiting) Launch(&replica, now, actions);
+  }
 }
 
 void DeploymentRuntime::Fail(const std::string& cause) {
@@ -255,7 +264,9 @@ void DeploymentRuntime::OnAnswer(Replica* replica,
              actions);
       return;
     default:
-      Answer(answer->id(), absl::Status(code, answer->error()), actions);
+      Answer(answer->id(),
+             service::Error(code, ReasonOfWorker(code), answer->error()),
+             actions);
   }
 }
 
@@ -265,9 +276,11 @@ void DeploymentRuntime::Succeed(internal::v1::SampleAnswer* answer,
   const int64_t samples = entry.request.samples();
   if (answer->response().images_size() != samples) {
     Answer(answer->id(),
-           absl::InternalError(absl::StrCat("the replica answered with ",
-                                            answer->response().images_size(),
-                                            " images instead of ", samples)),
+           service::Error(absl::StatusCode::kInternal,
+                          v1::ERROR_REASON_WORKER_FAILED,
+                          absl::StrCat("the replica answered with ",
+                                       answer->response().images_size(),
+                                       " images instead of ", samples)),
            actions);
     return;
   }
@@ -280,10 +293,11 @@ void DeploymentRuntime::Succeed(internal::v1::SampleAnswer* answer,
   v1::SampleResponse response = std::move(*answer->mutable_response());
   v1::SampleStatistics* statistics = response.mutable_statistics();
   statistics->set_model(model_.name);
-  SetDuration(entry.dispatched - entry.arrival,
-              statistics->mutable_queue_time());
+  service::SetDuration(entry.dispatched - entry.arrival,
+                       statistics->mutable_queue_time());
   if (!statistics->has_compute_time()) {
-    SetDuration(now - entry.dispatched, statistics->mutable_compute_time());
+    service::SetDuration(now - entry.dispatched,
+                         statistics->mutable_compute_time());
   }
   Answer(answer->id(), std::move(response), actions);
 }
@@ -343,10 +357,12 @@ void DeploymentRuntime::AnswerAll(const absl::Status& status,
 
 void DeploymentRuntime::Expire(absl::Time now, Actions* actions) {
   for (const int64_t id : queue_.Expired(now)) {
-    Answer(id,
-           absl::DeadlineExceededError(
-               "the request's deadline passed before it was answered"),
-           actions);
+    Answer(
+        id,
+        service::Error(absl::StatusCode::kDeadlineExceeded,
+                       v1::ERROR_REASON_DEADLINE_EXCEEDED,
+                       "the request's deadline passed before it was answered"),
+        actions);
   }
 }
 

@@ -147,7 +147,7 @@ absl::StatusOr<v1::SampleRequest> ResolveSampleRequest(
                       ": ask for fewer at a time, with first_index")});
   }
   if (!bad.empty()) {
-    return service::BadFields(v1::ERROR_REASON_UNSPECIFIED, bad);
+    return service::BadFields(v1::ERROR_REASON_INVALID_ARGUMENT, bad);
   }
   // The number of times says it all.
   if (!resolved.times().empty()) resolved.set_steps(0);

@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
+#include "server/base/durations.h"
 #include "server/worker/sample_images.h"
 
 namespace retort::worker {
@@ -28,13 +29,6 @@ absl::Status Expired() {
   return absl::DeadlineExceededError(
       "the time for this request was up before its images were made; allow "
       "more time or ask for fewer images");
-}
-
-template <typename Duration>
-void SetDuration(absl::Duration duration, Duration* out) {
-  const int64_t nanos = absl::ToInt64Nanoseconds(duration);
-  out->set_seconds(nanos / 1000000000);
-  out->set_nanos(nanos % 1000000000);
 }
 
 }  // namespace
@@ -164,8 +158,10 @@ absl::StatusOr<v1::SampleResponse> Replica::Sample(const Request& request,
                           ToResponse(result, wanted.format()));
   v1::SampleStatistics* statistics = response.mutable_statistics();
   statistics->set_network_calls(result.network_calls);
-  SetDuration(start - request.enqueued, statistics->mutable_queue_time());
-  SetDuration(clock_->Now() - start, statistics->mutable_compute_time());
+  service::SetDuration(start - request.enqueued,
+                       statistics->mutable_queue_time());
+  service::SetDuration(clock_->Now() - start,
+                       statistics->mutable_compute_time());
   return response;
 }
 

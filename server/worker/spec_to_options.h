@@ -20,12 +20,6 @@ namespace retort::worker {
 
 math::NoiseSchedule ToSchedule(const v1::NoiseScheduleSpec& spec);
 
-// `classes` is 0 for an unconditional network. InvalidArgument, naming the
-// field, for a network that cannot be.
-absl::StatusOr<nn::NetworkConfig> ToNetworkConfig(
-    const v1::NetworkSpec& spec, const math::NoiseSchedule& schedule,
-    int64_t resolution, int64_t channels, int64_t classes);
-
 train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec);
 
 // InvalidArgument for a distance or method that this build does not have.

@@ -1,14 +1,41 @@
 #include "server/worker/task.h"
 
+#include <exception>
+#include <new>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "server/worker/estimate_task.h"
 #include "server/worker/evaluate_task.h"
 #include "server/worker/train_task.h"
+#include "torch/torch.h"
 
 namespace retort::worker {
 
 using internal::v1::TaskEnded;
+
+namespace {
+
+absl::StatusOr<TaskEnded> RunTaskOfSpec(const TaskContext& context) {
+  const v1::JobSpec& spec = context.assignment.spec();
+  switch (spec.task_case()) {
+    case v1::JobSpec::kTrainTeacher:
+      return TrainTeacher(context, spec.train_teacher());
+    case v1::JobSpec::kDistill:
+      return Distill(context, spec.distill());
+    case v1::JobSpec::kEstimatePreconditioning:
+      return EstimatePreconditioning(context, spec.estimate_preconditioning());
+    case v1::JobSpec::kEvaluate:
+      return Evaluate(context, spec.evaluate());
+    case v1::JobSpec::TASK_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      "the spec names no task that this worker knows; use retortd and "
+      "retort-worker of the same version");
+}
+
+}  // namespace
 
 void TaskControl::Stop(StopReason reason) {
   StopReason none = StopReason::kNone;
@@ -65,6 +92,13 @@ TaskEnded FailedEnd(const absl::Status& status, const TaskControl& control) {
   return ended;
 }
 
+TaskEnded DeferredEnd(const absl::Status& status) {
+  TaskEnded ended;
+  ended.set_outcome(TaskEnded::OUTCOME_DEFERRED);
+  ended.set_reason(std::string(status.message()));
+  return ended;
+}
+
 TaskEnded SucceededEnd() {
   TaskEnded ended;
   ended.set_outcome(TaskEnded::OUTCOME_SUCCEEDED);
@@ -72,26 +106,18 @@ TaskEnded SucceededEnd() {
 }
 
 TaskEnded RunTask(const TaskContext& context) {
-  const v1::JobSpec& spec = context.assignment.spec();
   absl::StatusOr<TaskEnded> ended;
-  switch (spec.task_case()) {
-    case v1::JobSpec::kTrainTeacher:
-      ended = TrainTeacher(context, spec.train_teacher());
-      break;
-    case v1::JobSpec::kDistill:
-      ended = Distill(context, spec.distill());
-      break;
-    case v1::JobSpec::kEstimatePreconditioning:
-      ended = EstimatePreconditioning(context, spec.estimate_preconditioning());
-      break;
-    case v1::JobSpec::kEvaluate:
-      ended = Evaluate(context, spec.evaluate());
-      break;
-    case v1::JobSpec::TASK_NOT_SET:
-      ended = absl::InvalidArgumentError(
-          "the spec names no task that this worker knows; use retortd and "
-          "retort-worker of the same version");
-      break;
+  try {
+    ended = RunTaskOfSpec(context);
+  } catch (const c10::Error& error) {
+    ended = absl::InternalError(error.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    ended = absl::ResourceExhaustedError(
+        "out of memory; use a smaller batch_size, or a machine with more");
+  } catch (const std::exception& error) {
+    ended = absl::InternalError(
+        absl::StrCat("the task cannot be done: ", error.what(),
+                     "; look for a number in the spec that is far too large"));
   }
   if (ended.ok()) return *ended;
   RETORT_LOG(error, "{}", std::string(ended.status().message()));

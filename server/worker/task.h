@@ -57,6 +57,9 @@ internal::v1::TaskEnded StoppedEnd(StopReason reason, absl::string_view where);
 internal::v1::TaskEnded FailedEnd(const absl::Status& status,
                                   const TaskControl& control);
 
+// Room on the disk is missing: the task is to run again, from its checkpoints.
+internal::v1::TaskEnded DeferredEnd(const absl::Status& status);
+
 internal::v1::TaskEnded SucceededEnd();
 
 }  // namespace retort::worker

@@ -8,6 +8,7 @@
 #include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
 #include "core/train/trainer.h"
+#include "server/base/network_spec.h"
 #include "server/worker/loaded_model.h"
 #include "server/worker/progress_report.h"
 #include "server/worker/spec_to_options.h"
@@ -36,9 +37,10 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
   RETORT_ASSIGN_OR_RETURN(auto trainer, train::Trainer::Create(options, parts));
   ReportPhase(context.outbox, "training");
   const absl::StatusOr<train::TrainResult> run = trainer->Run();
-  if (absl::IsResourceExhausted(run.status()) && context.control->stopping()) {
+  if (absl::IsResourceExhausted(run.status())) {
     // A full disk is no reason to give the job up: it goes on from its last
     // good checkpoint.
+    if (!context.control->stopping()) return DeferredEnd(run.status());
     return StoppedEnd(
         context.control->stop_reason(),
         absl::StrCat("without a new checkpoint: ", run.status().message()));
@@ -52,6 +54,22 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
   TaskEnded ended = SucceededEnd();
   ended.add_model_dirs("result");
   return ended;
+}
+
+// Tables of one teacher say nothing of another, and nothing that they give
+// would look wrong.
+absl::Status CheckSameTeacher(const v1::DistillSpec& spec,
+                              const io::ModelManifest& teacher,
+                              const StudentJump& jump) {
+  const auto artefact = jump.manifest.find("artefact");
+  if (artefact == jump.manifest.end()) return absl::OkStatus();
+  const std::string hash = (*artefact)["lineage"].value("teacher_hash", "");
+  if (hash == teacher.weights_sha256) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      spec.preconditioning_artifact(), " was estimated for a teacher with ",
+      "weights ", hash, ", but ", spec.teacher(), " has ",
+      teacher.weights_sha256, "; run an estimate_preconditioning job for this ",
+      "teacher and name its result"));
 }
 
 // Starts the branch of the second time at zero: the student begins as its
@@ -74,9 +92,10 @@ absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
   RETORT_RETURN_IF_ERROR(schedule.Validate());
   RETORT_ASSIGN_OR_RETURN(
       const nn::NetworkConfig config,
-      ToNetworkConfig(spec.network(), schedule, dataset->resolution(),
-                      dataset->channels(),
-                      spec.data().unconditional() ? 0 : dataset->label_dim()));
+      service::ToNetworkConfig(
+          spec.network(), schedule.sigma_data, dataset->resolution(),
+          dataset->channels(),
+          spec.data().unconditional() ? 0 : dataset->label_dim()));
   train::TrainParts parts;
   parts.dataset = dataset.get();
   parts.student = nn::CreateDenoiser(config, spec.training().seed());
@@ -103,6 +122,7 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
       const StudentJump jump,
       MakeStudentJump(JumpName(spec.preconditioning(), spec.method()),
                       ToSchedule(spec.noise()), artefact_dir));
+  RETORT_RETURN_IF_ERROR(CheckSameTeacher(spec, teacher.manifest, jump));
   train::TrainParts parts;
   parts.dataset = dataset.get();
   parts.teacher = teacher.network;

@@ -62,19 +62,7 @@ std::optional<Assignment> Worker::AwaitAssignment() {
 
 int Worker::RunTaskToEnd(const Assignment& assignment) {
   const TaskContext context{assignment, &link_, &control_};
-  TaskEnded ended;
-  try {
-    ended = RunTask(context);
-  } catch (const c10::Error& error) {
-    ended = FailedEnd(absl::InternalError(error.what_without_backtrace()),
-                      control_);
-  } catch (const std::bad_alloc&) {
-    ended = FailedEnd(
-        absl::ResourceExhaustedError(
-            "out of memory; use a smaller batch_size, or a machine with more"),
-        control_);
-  }
-  return SayEnd(ended);
+  return SayEnd(RunTask(context));
 }
 
 int Worker::RunReplica(const Assignment& assignment) {
@@ -85,6 +73,9 @@ int Worker::RunReplica(const Assignment& assignment) {
     if (status.ok()) replica_.Run();
   } catch (const c10::Error& error) {
     status = absl::InternalError(error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    status = absl::InternalError(
+        absl::StrCat("the model cannot be served: ", error.what()));
   }
   // Said once: whether it is heard or not, a replica that ends is replaced or
   // was to end.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/nn/unet_plan.h"
+
 namespace retort::nn {
 namespace {
 
@@ -71,9 +73,9 @@ TEST(LayersTest, FusedHalvingConvolvesFirst) {
 }
 
 TEST(LayersTest, NormalisationGroupsHaveAtLeastFourChannels) {
-  EXPECT_EQ(GroupNorm::GroupsFor(8), 2);
-  EXPECT_EQ(GroupNorm::GroupsFor(64), 16);
-  EXPECT_EQ(GroupNorm::GroupsFor(512), 32);
+  EXPECT_EQ(NormGroups(8), 2);
+  EXPECT_EQ(NormGroups(64), 16);
+  EXPECT_EQ(NormGroups(512), 32);
 }
 
 TEST(LayersTest, SiluLeavesItsArgumentAloneWhenGradientsAreWanted) {

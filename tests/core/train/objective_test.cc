@@ -103,9 +103,9 @@ TEST(ObjectiveTest, CtmRefusesAPreconditioningThatOnlyJumpsToTheEnd) {
 TEST(ObjectiveTest, StudentAndTeacherMustTakeTheSameImages) {
   Networks networks = CtmNetworks();
   networks.teacher = TinyNet(3, false, /*label_dim=*/4);
-  EXPECT_THAT(
-      MakeObjective(Options(Method::kCtm), networks),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("0 labels, the teacher 1 x 8^2 with 4")));
+  EXPECT_THAT(MakeObjective(Options(Method::kCtm), networks),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("0 labels, the teacher 1 x 8^2 with 4")));
 }
 
 TEST(MakeStudentTest, StartsAsTheTeacher) {

@@ -38,9 +38,13 @@ TEST(ErrorTest, AddsWhenToTryAgain) {
   EXPECT_EQ(RetryAfterOf(absl::ResourceExhaustedError("full")), std::nullopt);
 }
 
+TEST(ErrorTest, APlainWrongFieldHasAReasonToo) {
+  EXPECT_EQ(ReasonOf(BadField("name", "is odd")),
+            v1::ERROR_REASON_INVALID_ARGUMENT);
+}
+
 TEST(ErrorTest, HasNoReasonUnlessGivenOne) {
   EXPECT_EQ(ReasonOf(absl::InternalError("x")), std::nullopt);
-  EXPECT_EQ(ReasonOf(BadField("name", "is odd")), std::nullopt);
   EXPECT_TRUE(WithRetryAfter(absl::OkStatus(), absl::Seconds(1)).ok());
 }
 

@@ -352,6 +352,12 @@ TEST_F(DeploymentRuntimeTest, ErrorsOfTheReplicaReachTheCaller) {
       now_, &actions_);
   EXPECT_THAT(ResultOf(1), StatusIs(absl::StatusCode::kInvalidArgument,
                                     "times[0] is too large"));
+  EXPECT_EQ(service::ReasonOf(ResultOf(1)), v1::ERROR_REASON_INVALID_ARGUMENT);
+  ASSERT_THAT(Submit(2), IsOk());
+  runtime_->OnMessage(
+      Epoch(0), testing::ErrorMessage(2, absl::StatusCode::kInternal, "broken"),
+      now_, &actions_);
+  EXPECT_EQ(service::ReasonOf(ResultOf(2)), v1::ERROR_REASON_WORKER_FAILED);
 }
 
 TEST_F(DeploymentRuntimeTest, AnAnswerOfTheWrongSizeIsAnError) {

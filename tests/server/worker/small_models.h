@@ -30,9 +30,10 @@ inline nn::NetworkConfig SmallNetwork(int64_t resolution, bool two_times) {
 // Writes a model with fresh weights. `kind` is "teacher", "cm" or "ctm".
 inline void WriteSmallModel(const std::string& dir, const std::string& kind,
                             int64_t resolution = 8,
-                            nlohmann::json preconditioning = nullptr) {
+                            nlohmann::json preconditioning = nullptr,
+                            uint64_t seed = 1) {
   const auto network =
-      nn::CreateDenoiser(SmallNetwork(resolution, kind == "ctm"), 1);
+      nn::CreateDenoiser(SmallNetwork(resolution, kind == "ctm"), seed);
   io::ModelManifest manifest;
   manifest.kind = kind;
   manifest.network = network->config().ToJson();

@@ -55,24 +55,6 @@ TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {
                                              HasSubstr("DISTANCE_LPIPS")));
 }
 
-TEST(SpecToOptionsTest, EmptyNetworkSpecMakesAValidNetwork) {
-  RETORT_ASSERT_OK_AND_ASSIGN(
-      const nn::NetworkConfig config,
-      ToNetworkConfig(v1::NetworkSpec(), math::NoiseSchedule(), 32, 1, 10));
-  EXPECT_EQ(config.model_type, "SongUNet");
-  EXPECT_EQ(config.model_channels, 32);
-  EXPECT_THAT(config.channel_mult, ElementsAre(1, 2, 2));
-  EXPECT_EQ(config.label_dim, 10);
-}
-
-TEST(SpecToOptionsTest, NamesTheFieldOfAnImpossibleNetwork) {
-  v1::NetworkSpec spec;
-  spec.set_encoder_type("wishful");
-  EXPECT_THAT(
-      ToNetworkConfig(spec, math::NoiseSchedule(), 32, 1, 10),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("encoder_type")));
-}
-
 TEST(SpecToOptionsTest, EveryPreconditioningHasANameThatCoreKnows) {
   for (int kind = 0; kind < v1::PreconditioningKind_ARRAYSIZE; ++kind) {
     const std::string name =

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
+#include "core/base/write_fault.h"
 #include "server/worker/check_model.h"
 #include "server/worker/loaded_model.h"
 #include "tests/server/worker/fake_outbox.h"
@@ -134,6 +137,50 @@ TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
   ended = RunTask(context_);
   ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
   EXPECT_THAT(LoadModel(dir_ / "job2/result"), IsOk());
+}
+
+TEST_F(TaskTest, RefusesTablesThatWereEstimatedForAnotherTeacher) {
+  AddModel("t", "teacher");
+  auto* spec =
+      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
+  spec->set_teacher("t");
+  spec->mutable_data()->set_path(dir_ / "data");
+  spec->set_knots(4);
+  spec->set_samples_per_knot(4);
+  spec->set_trajectories(-1);
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+
+  (*context_.assignment.mutable_model_dirs())["p"] = Result();
+  WriteSmallModel(dir_ / "other", "teacher", /*resolution=*/32, nullptr,
+                  /*seed=*/2);
+  (*context_.assignment.mutable_model_dirs())["other"] = dir_ / "other";
+  context_.assignment.set_job_dir(dir_ / "job2");
+  auto* distill = context_.assignment.mutable_spec()->mutable_distill();
+  distill->set_teacher("other");
+  distill->mutable_data()->set_path(dir_ / "data");
+  distill->set_preconditioning(v1::PRECONDITIONING_KIND_ANALYTIC);
+  distill->set_preconditioning_artifact("p");
+  *distill->mutable_training() = Training(1);
+  const TaskEnded ended = RunTask(context_);
+  EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_FAILED);
+  EXPECT_THAT(ended.reason(), HasSubstr("p was estimated for a teacher with"));
+}
+
+TEST_F(TaskTest, AFullDiskAtTheEndPutsTheJobOff) {
+  SetTeacherSpec(2);
+  base::ScopedWriteFault full_disk(1000, ENOSPC);
+  const TaskEnded ended = RunTask(context_);
+  EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_DEFERRED);
+  EXPECT_THAT(ended.reason(), HasSubstr("free space on the disk"));
+}
+
+TEST_F(TaskTest, ASpecThatCannotBeDoneFailsTheTaskAndNotTheWorker) {
+  SetTeacherSpec(2);
+  context_.assignment.mutable_spec()
+      ->mutable_train_teacher()
+      ->mutable_training()
+      ->set_batch_size(int64_t{4} << 60);
+  EXPECT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_FAILED);
 }
 
 TEST_F(TaskTest, StopsAnEstimation) {
