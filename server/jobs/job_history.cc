@@ -56,6 +56,16 @@ absl::Status JobStore::RecordCheckpoint(const std::string& name,
   RETORT_RETURN_IF_ERROR(
       db_->Write([&](db::Connection& connection) -> absl::Status {
         RETORT_ASSIGN_OR_RETURN(JobRecord record, Load(connection, name));
+        bool known = false;
+        RETORT_RETURN_IF_ERROR(connection.Query(
+            "SELECT 1 FROM job_checkpoints "
+            "WHERE job_seq = ? AND step = ? AND sha256 = ?",
+            {record.seq, checkpoint.step(), checkpoint.sha256()},
+            [&](const db::Row&) {
+              known = true;
+              return absl::OkStatus();
+            }));
+        if (known) return absl::OkStatus();
         OverlayProgress(&record.job);
         record.failures = 0;
         RETORT_RETURN_IF_ERROR(connection.Execute(

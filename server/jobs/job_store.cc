@@ -195,8 +195,11 @@ absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
     }
     const absl::Status taken = Get(name.ToString()).status();
     if (taken.ok()) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          name.ToString(), " exists; choose another job_id, or leave it out"));
+      return service::Error(
+          absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
+          absl::StrCat(name.ToString(),
+                       " exists; choose another job_id, or leave it out"),
+          {{"name", name.ToString()}});
     }
     if (!absl::IsNotFound(taken)) return taken;
     // A folder without a row is what a crash left of a deleted job: its

@@ -107,7 +107,9 @@ class JobStore {
                               const v1::JobProgress& progress,
                               const std::map<std::string, double>& metrics,
                               absl::Time time);
-  // A checkpoint lies on disk. Also clears the count of failures.
+  // A checkpoint lies on disk. Also clears the count of failures. Without
+  // effect if it is known already: each new stream of a worker repeats its
+  // last ones.
   absl::Status RecordCheckpoint(const std::string& name,
                                 const v1::Checkpoint& checkpoint);
 
@@ -130,6 +132,9 @@ class JobStore {
 
   base::JobDir DirOf(const service::ResourceName& name) const;
   JobFeed* feed() { return &feed_; }
+  // Held from the check that a new job's models are there until the job is,
+  // and from the check that no job needs a model until the model is gone.
+  absl::Mutex* models_mutex() const { return &models_mutex_; }
 
  private:
   JobStore(db::Database* db, base::Clock* clock, const base::DataDir& data_dir)
@@ -152,6 +157,7 @@ class JobStore {
   JobFeed feed_;
   // Held while a job's folder appears or disappears together with its row.
   absl::Mutex folders_mutex_;
+  mutable absl::Mutex models_mutex_;
 };
 
 }  // namespace retort::jobs

@@ -30,6 +30,9 @@ class SpecProblems {
     if (failure_.ok()) failure_ = status;
   }
 
+  // Violations so far.
+  size_t count() const { return violations_.size(); }
+
   // Violations first: they can be mended at once.
   absl::Status ToStatus() const {
     if (!violations_.empty()) {

@@ -3,17 +3,30 @@
 #include <algorithm>
 #include <cmath>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
+#include "server/jobs/model_facts.h"
+#include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
 
 namespace retort::jobs {
 namespace {
 
+// Of a network whose manifest does not say, as in EDM.
+constexpr double kSigmaData = 0.5;
 // Images are padded to this size (core/data).
 constexpr int kResolution = 32;
+
+// More than anybody needs, and less than would make a number overflow or a
+// worker allocate without end.
+constexpr int64_t kMaxBatchSize = int64_t{1} << 16;
+constexpr int64_t kMaxIterations = 1000000000;
+constexpr int64_t kMaxImages = int64_t{1} << 24;
+constexpr int64_t kMaxKnots = 10000;
+constexpr int64_t kMaxTimes = 1000;
 
 // Sets `field` of `message` to `value` if it was left out.
 #define RETORT_DEFAULT(message, field, value) \
@@ -60,6 +73,13 @@ class Resolution {
         value >= low && value <= high, field,
         absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
   }
+  // A whole number in [low, high].
+  void Count(int64_t value, int64_t low, int64_t high,
+             const std::string& field) {
+    problems_.Require(
+        value >= low && value <= high, field,
+        absl::StrCat("is ", value, "; must be in [", low, ", ", high, "]"));
+  }
   void AtLeast(double value, double low, const std::string& field) {
     problems_.Require(value >= low && std::isfinite(value), field,
                       absl::StrCat("is ", value, "; must be at least ", low));
@@ -102,6 +122,7 @@ class Resolution {
   }
 
   void Network(v1::NetworkSpec* net, const std::string& at) {
+    const size_t problems_before = problems_.count();
     if (net->model_type().empty()) net->set_model_type("SongUNet");
     RETORT_DEFAULT(net, model_channels, 32);
     if (net->channel_mult().empty()) {
@@ -133,6 +154,15 @@ class Resolution {
     Probability(net->dropout(), at + ".dropout");
     Probability(net->label_dropout(), at + ".label_dropout");
     Levels(*net, at);
+    if (problems_.count() > problems_before) return;
+    // What only the whole of it shows, as the worker would find it.
+    const auto network =
+        service::ToNetworkConfig(*net, /*sigma_data=*/1, kResolution,
+                                 /*channels=*/1, /*classes=*/0);
+    if (!network.ok()) {
+      problems_.Add(at,
+                    absl::StripPrefix(network.status().message(), "network: "));
+    }
   }
 
   // Levels halve the resolution; attention sits at the resolution of a level.
@@ -175,11 +205,30 @@ class Resolution {
                       absl::StrCat("is ", value, "; must be in [0, 1)"));
   }
 
+  // The noise of what is made for a teacher is the teacher's where it is left
+  // out, and its sigma_data always: the teacher's network computes with it.
+  void NoiseOfTeacher(const v1::Model& teacher, v1::NoiseScheduleSpec* noise,
+                      const std::string& at) {
+    if (teacher.kind() == v1::Model::KIND_TEACHER) {
+      ManifestSchedule own = ScheduleOf(teacher);
+      if (own.sigma_data == 0) own.sigma_data = kSigmaData;
+      RETORT_DEFAULT(noise, sigma_min, own.sigma_min);
+      RETORT_DEFAULT(noise, sigma_max, own.sigma_max);
+      RETORT_DEFAULT(noise, rho, own.rho);
+      RETORT_DEFAULT(noise, sigma_data, own.sigma_data);
+      problems_.Require(
+          noise->sigma_data() == own.sigma_data, at + ".sigma_data",
+          absl::StrCat("is ", noise->sigma_data(), ", but the teacher's is ",
+                       own.sigma_data, "; write that, or leave it out"));
+    }
+    Noise(noise, at);
+  }
+
   void Noise(v1::NoiseScheduleSpec* noise, const std::string& at) {
     RETORT_DEFAULT(noise, sigma_min, 0.002);
     RETORT_DEFAULT(noise, sigma_max, 80);
     RETORT_DEFAULT(noise, rho, 7);
-    RETORT_DEFAULT(noise, sigma_data, 0.5);
+    RETORT_DEFAULT(noise, sigma_data, kSigmaData);
     Positive(noise->sigma_min(), at + ".sigma_min");
     Positive(noise->sigma_max(), at + ".sigma_max");
     Positive(noise->rho(), at + ".rho");
@@ -216,45 +265,48 @@ class Resolution {
     RETORT_DEFAULT(training, log_every, 10);
     RETORT_DEFAULT(training, ema_rate, 0.999);
     RETORT_DEFAULT(training, max_nonfinite_steps, 10);
-    problems_.Require(training->iterations() > 0, at + ".iterations",
-                      absl::StrCat("is ", training->iterations(),
-                                   "; say how many steps to train, 1 or more"));
-    Positive(training->batch_size(), at + ".batch_size");
+    problems_.Require(
+        training->iterations() > 0 && training->iterations() <= kMaxIterations,
+        at + ".iterations",
+        absl::StrCat("is ", training->iterations(),
+                     "; say how many steps to train, 1 or more, up to ",
+                     kMaxIterations));
+    Count(training->batch_size(), 1, kMaxBatchSize, at + ".batch_size");
     Positive(training->checkpoint_every(), at + ".checkpoint_every");
     Positive(training->keep_checkpoints(), at + ".keep_checkpoints");
     Positive(training->log_every(), at + ".log_every");
     Positive(training->max_nonfinite_steps(), at + ".max_nonfinite_steps");
-    Within(training->ema_rate(), 0, 1, at + ".ema_rate");
+    Probability(training->ema_rate(), at + ".ema_rate");
   }
 
-  // Checks that `name` is a model of one of `kinds`. Returns its kind, or
-  // UNSPECIFIED after noting the problem.
-  v1::Model::Kind ModelOf(const std::string& name,
-                          const std::vector<v1::Model::Kind>& kinds,
-                          const std::string& field) {
+  // Returns the model called `name`, which must be of one of `kinds`; an empty
+  // one, of no kind, after noting the problem.
+  v1::Model ModelOf(const std::string& name,
+                    const std::vector<v1::Model::Kind>& kinds,
+                    const std::string& field) {
     if (name.empty()) {
       problems_.Add(field, absl::StrCat("is missing; name a model of kind ",
                                         KindNames(kinds)));
-      return v1::Model::KIND_UNSPECIFIED;
+      return v1::Model();
     }
     const auto parsed = service::ParseName(service::kModels, name);
     if (!parsed.ok()) {
       problems_.Add(field, absl::StrCat("\"", name, "\" is no model's name; ",
                                         "write projects/default/models/{id}"));
-      return v1::Model::KIND_UNSPECIFIED;
+      return v1::Model();
     }
-    const absl::StatusOr<v1::Model> model = models_->GetModel(name);
+    absl::StatusOr<v1::Model> model = models_->GetModel(name);
     if (!model.ok()) {
       problems_.Fail(model.status());
-      return v1::Model::KIND_UNSPECIFIED;
+      return v1::Model();
     }
     if (std::find(kinds.begin(), kinds.end(), model->kind()) == kinds.end()) {
       problems_.Add(
           field, absl::StrCat(name, " is of kind ", KindNames({model->kind()}),
                               "; name one of kind ", KindNames(kinds)));
-      return v1::Model::KIND_UNSPECIFIED;
+      return v1::Model();
     }
-    return model->kind();
+    return *std::move(model);
   }
 
   static std::string KindNames(const std::vector<v1::Model::Kind>& kinds) {
@@ -281,23 +333,22 @@ class Resolution {
 
   void Estimate(v1::EstimatePreconditioningSpec* task) {
     const std::string at = "estimate_preconditioning";
-    ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
+    const v1::Model teacher =
+        ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
     Data(task->mutable_data(), at + ".data");
-    Noise(task->mutable_noise(), at + ".noise");
+    NoiseOfTeacher(teacher, task->mutable_noise(), at + ".noise");
     RETORT_DEFAULT(task, knots, 120);
     RETORT_DEFAULT(task, samples_per_knot, 4096);
     RETORT_DEFAULT(task, batch_size, 256);
     RETORT_DEFAULT(task, trajectories, 2048);
     RETORT_DEFAULT(task, grid_size, 18);
-    AtLeast(task->knots(), 2, at + ".knots");
-    AtLeast(static_cast<double>(task->samples_per_knot()), 2,
-            at + ".samples_per_knot");
-    Positive(task->batch_size(), at + ".batch_size");
-    problems_.Require(task->trajectories() > 0 || task->trajectories() == -1,
-                      at + ".trajectories",
-                      absl::StrCat("is ", task->trajectories(),
-                                   "; must be positive, or -1 for none"));
-    AtLeast(task->grid_size(), 2, at + ".grid_size");
+    Count(task->knots(), 2, kMaxKnots, at + ".knots");
+    Count(task->samples_per_knot(), 2, kMaxImages, at + ".samples_per_knot");
+    Count(task->batch_size(), 1, kMaxBatchSize, at + ".batch_size");
+    if (task->trajectories() != -1) {  // none
+      Count(task->trajectories(), 1, kMaxImages, at + ".trajectories");
+    }
+    Count(task->grid_size(), 2, kMaxTimes, at + ".grid_size");
   }
 
   static bool NeedsArtifact(v1::PreconditioningKind kind) {
@@ -306,7 +357,8 @@ class Resolution {
            kind != v1::PRECONDITIONING_KIND_BCM;
   }
 
-  void Preconditioning(v1::DistillSpec* task, const std::string& at) {
+  // Returns the model that holds the tables; an empty one if none is used.
+  v1::Model Preconditioning(v1::DistillSpec* task, const std::string& at) {
     if (task->preconditioning() == v1::PRECONDITIONING_KIND_UNSPECIFIED) {
       const bool cm = task->method() == v1::DistillSpec::METHOD_CM;
       task->set_preconditioning(!task->preconditioning_artifact().empty()
@@ -318,7 +370,7 @@ class Resolution {
     const std::string field = at + ".preconditioning";
     if (!v1::PreconditioningKind_IsValid(kind)) {
       problems_.Add(field, absl::StrCat(int{kind}, " is unknown"));
-      return;
+      return v1::Model();
     }
     const std::string name = v1::PreconditioningKind_Name(kind).substr(21);
     problems_.Require(
@@ -340,10 +392,39 @@ class Resolution {
                                  "estimate_preconditioning job and name the ",
                                  "model that it makes"));
     } else {
-      ModelOf(task->preconditioning_artifact(),
-              {v1::Model::KIND_PRECONDITIONING},
-              at + ".preconditioning_artifact");
+      return ModelOf(task->preconditioning_artifact(),
+                     {v1::Model::KIND_PRECONDITIONING},
+                     at + ".preconditioning_artifact");
     }
+    return v1::Model();
+  }
+
+  // Tables are of one teacher, and of the noise levels they were estimated at.
+  void TablesFit(const v1::DistillSpec& task, const v1::Model& tables,
+                 const v1::Model& teacher, const std::string& at) {
+    if (tables.name().empty() || teacher.name().empty()) return;
+    const std::string hash = TeacherHashOf(tables);
+    problems_.Require(
+        hash.empty() || hash == teacher.weights_sha256(),
+        at + ".preconditioning_artifact",
+        absl::StrCat(
+            tables.name(), " was estimated for a teacher with weights ", hash,
+            ", but ", teacher.name(), " has ", teacher.weights_sha256(),
+            "; run an estimate_preconditioning job for this teacher "
+            "and name its result"));
+    constexpr double kRounding = 1e-6;
+    const ManifestSchedule known = ScheduleOf(tables);
+    const v1::NoiseScheduleSpec& noise = task.noise();
+    problems_.Require(
+        known.sigma_max == 0 ||
+            (noise.sigma_min() >= known.sigma_min * (1 - kRounding) &&
+             noise.sigma_max() <= known.sigma_max * (1 + kRounding)),
+        at + ".noise",
+        absl::StrCat("runs from ", noise.sigma_max(), " to ", noise.sigma_min(),
+                     ", but ", tables.name(), " covers ", known.sigma_max,
+                     " to ", known.sigma_min,
+                     " only; choose sigma_min and sigma_max within, or "
+                     "estimate for these"));
   }
 
   // Fields that only consistency trajectory models have.
@@ -387,10 +468,12 @@ class Resolution {
     }
     problems_.Require(v1::DistillSpec::Method_IsValid(task->method()),
                       at + ".method", "is unknown; use METHOD_CM, METHOD_CTM");
-    ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
+    const v1::Model teacher =
+        ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
     Data(task->mutable_data(), at + ".data");
-    Preconditioning(task, at);
-    Noise(task->mutable_noise(), at + ".noise");
+    const v1::Model tables = Preconditioning(task, at);
+    NoiseOfTeacher(teacher, task->mutable_noise(), at + ".noise");
+    TablesFit(*task, tables, teacher, at);
     Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_RADAM, 4e-4,
               at + ".optimizer");
     Training(task->mutable_training(), at + ".training");
@@ -406,7 +489,7 @@ class Resolution {
           "DISTANCE_L1"));
     }
     RETORT_DEFAULT(task, grid_size, 18);
-    AtLeast(task->grid_size(), 2, at + ".grid_size");
+    Count(task->grid_size(), 2, kMaxTimes, at + ".grid_size");
     if (task->step_strategy() == v1::DistillSpec::STEP_STRATEGY_UNSPECIFIED) {
       task->set_step_strategy(v1::DistillSpec::STEP_STRATEGY_WEIGHTED);
     }
@@ -414,16 +497,18 @@ class Resolution {
         v1::DistillSpec::StepStrategy_IsValid(task->step_strategy()),
         at + ".step_strategy", "is unknown");
     RETORT_DEFAULT(task, target_ema_rate, 0.999);
-    Within(task->target_ema_rate(), 0, 1, at + ".target_ema_rate");
+    Probability(task->target_ema_rate(), at + ".target_ema_rate");
     if (task->grid_size() >= 2) TrajectoryFields(task, at);
   }
 
   void Evaluate(v1::EvaluateSpec* task) {
     const std::string at = "evaluate";
-    const v1::Model::Kind kind = ModelOf(
-        task->model(),
-        {v1::Model::KIND_TEACHER, v1::Model::KIND_CM, v1::Model::KIND_CTM},
-        at + ".model");
+    const v1::Model::Kind kind =
+        ModelOf(
+            task->model(),
+            {v1::Model::KIND_TEACHER, v1::Model::KIND_CM, v1::Model::KIND_CTM},
+            at + ".model")
+            .kind();
     ModelOf(task->feature_extractor(), {v1::Model::KIND_FEATURE_EXTRACTOR},
             at + ".feature_extractor");
     Data(task->mutable_data(), at + ".data");
@@ -433,9 +518,9 @@ class Resolution {
       task->add_steps(1);
       task->add_steps(2);
     }
-    AtLeast(static_cast<double>(task->samples()), 2, at + ".samples");
-    Positive(task->batch_size(), at + ".batch_size");
-    for (int steps : task->steps()) Positive(steps, at + ".steps");
+    Count(task->samples(), 2, kMaxImages, at + ".samples");
+    Count(task->batch_size(), 1, kMaxBatchSize, at + ".batch_size");
+    for (int steps : task->steps()) Count(steps, 1, kMaxTimes, at + ".steps");
     Within(task->gamma(), 0, 1, at + ".gamma");
     problems_.Require(
         task->gamma() == 0 || kind == v1::Model::KIND_UNSPECIFIED ||
@@ -455,6 +540,23 @@ class Resolution {
 
 absl::Status SpecResolver::Resolve(v1::JobSpec* spec) const {
   return Resolution(limits_, models_).Run(spec);
+}
+
+absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
+                                           const std::string& job_id,
+                                           const v1::JobSpec& spec) const {
+  if (job_id.empty() || !MakesModel(spec)) return absl::OkStatus();
+  const std::string model =
+      service::ResourceName{project, service::kModels, job_id}.ToString();
+  const absl::Status found = models_->GetModel(model).status();
+  if (absl::IsNotFound(found)) return absl::OkStatus();
+  if (!found.ok()) return found;
+  return service::Error(
+      absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
+      absl::StrCat("there is a model ", model, " already, and a job's model ",
+                   "gets the job's id; choose another job_id, or delete that ",
+                   "model first"),
+      {{"name", model}});
 }
 
 }  // namespace retort::jobs

@@ -33,6 +33,13 @@ class SpecResolver {
   // model), Unimplemented (NOT_IMPLEMENTED). On error `spec` is half resolved.
   absl::Status Resolve(v1::JobSpec* spec) const;
 
+  // Checks that the model that a job of this id would make can be called so:
+  // AlreadyExists (ALREADY_EXISTS) if there is one of that name. Better known
+  // before the training than after it.
+  absl::Status CheckModelIsNew(const std::string& project,
+                               const std::string& job_id,
+                               const v1::JobSpec& spec) const;
+
  private:
   const ResolverLimits limits_;
   ModelLookup* const models_;

@@ -92,7 +92,7 @@ absl::StatusOr<v1::Deployment> DeploymentStore::Create(
       });
   if (absl::IsAlreadyExists(inserted)) {
     return service::Error(absl::StatusCode::kAlreadyExists,
-                          v1::ERROR_REASON_STATE_CONFLICT,
+                          v1::ERROR_REASON_ALREADY_EXISTS,
                           absl::StrCat("there is a deployment ", stored.name(),
                                        " already; choose another id"),
                           {{"name", stored.name()}});

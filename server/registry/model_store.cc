@@ -33,7 +33,7 @@ std::string RequestHash(const v1::ImportModelHeader& header) {
 
 absl::Status AlreadyExists(const std::string& name) {
   return service::Error(
-      absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_STATE_CONFLICT,
+      absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
       absl::StrCat("there is a model ", name, " already; choose another id"),
       {{"name", name}});
 }
@@ -289,8 +289,9 @@ absl::Status ModelStore::Register(const v1::Model& model,
 absl::StatusOr<v1::Model> ModelStore::Adopt(const std::string& name,
                                             const std::string& display_name,
                                             const std::string& dir) {
-  auto present = Get(name);
-  if (present.ok() || !absl::IsNotFound(present.status())) return present;
+  const auto present = Get(name);
+  if (present.ok()) return IfAdopted(*present, dir);
+  if (!absl::IsNotFound(present.status())) return present.status();
   RETORT_ASSIGN_OR_RETURN(const service::ResourceName parsed,
                           service::ParseName(service::kModels, name));
   if (!base::IsDirectory(dir) && base::IsDirectory(DirOf(parsed))) {
@@ -300,10 +301,27 @@ absl::StatusOr<v1::Model> ModelStore::Adopt(const std::string& name,
   }
   RETORT_ASSIGN_OR_RETURN(v1::Model model, Describe(name, display_name, dir));
   const absl::Status registered = Register(model, dir, "", "");
-  // Two calls for one result: the first one has moved it.
-  if (absl::IsAlreadyExists(registered)) return Get(name);
+  if (absl::IsAlreadyExists(registered)) {
+    // Two calls for one result, or an import that was faster.
+    RETORT_ASSIGN_OR_RETURN(const v1::Model other, Get(name));
+    return IfAdopted(other, dir);
+  }
   RETORT_RETURN_IF_ERROR(registered);
   return model;
+}
+
+absl::StatusOr<v1::Model> ModelStore::IfAdopted(const v1::Model& present,
+                                                const std::string& dir) const {
+  if (!base::IsDirectory(dir)) return present;
+  RETORT_ASSIGN_OR_RETURN(const nlohmann::json manifest, ReadManifest(dir));
+  RETORT_ASSIGN_OR_RETURN(const ModelFacts facts, ParseManifest(manifest));
+  if (facts.files.at(kWeightsFile) == present.weights_sha256()) return present;
+  return service::Error(
+      absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
+      absl::StrCat("there is another model ", present.name(),
+                   " already; this one stays in ", dir,
+                   ": import its weights and manifest.json under another id"),
+      {{"name", present.name()}});
 }
 
 absl::StatusOr<v1::Model> ModelStore::FindImport(

@@ -69,8 +69,10 @@ class ModelStore {
 
   // Takes in the folder `dir` that a job has made: verifies every file against
   // the manifest's SHA-256, moves the folder to the models and registers it as
-  // `name`. OK and without effect if that model is there already. DATA_LOSS if
-  // a file is damaged, INVALID_ARGUMENT if it is no model.
+  // `name`. OK and without effect if that model is there already: `dir` is gone
+  // since an earlier call moved it, or holds the same weights. ALREADY_EXISTS
+  // if another model is called so, DATA_LOSS if a file is damaged,
+  // INVALID_ARGUMENT if it is no model.
   absl::StatusOr<v1::Model> Adopt(const std::string& name,
                                   const std::string& display_name,
                                   const std::string& dir);
@@ -115,6 +117,10 @@ class ModelStore {
   absl::StatusOr<v1::Model> Describe(const std::string& name,
                                      const std::string& display_name,
                                      const std::string& dir) const;
+  // The model `present`, if it is what `dir` holds or held; ALREADY_EXISTS if
+  // not.
+  absl::StatusOr<v1::Model> IfAdopted(const v1::Model& present,
+                                      const std::string& dir) const;
   // Inserts the row, moves `dir` to the models, makes the row visible.
   absl::Status Register(const v1::Model& model, const std::string& dir,
                         const std::string& request_id,

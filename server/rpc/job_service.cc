@@ -87,7 +87,10 @@ absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
   new_job.job.set_priority(request.job().priority());
   *new_job.job.mutable_labels() = request.job().labels();
   *new_job.job.mutable_spec() = request.job().spec();
+  absl::MutexLock lock(store_->models_mutex());
   RETORT_RETURN_IF_ERROR(resolver_->Resolve(new_job.job.mutable_spec()));
+  RETORT_RETURN_IF_ERROR(resolver_->CheckModelIsNew(
+      new_job.project, new_job.job_id, new_job.job.spec()));
   if (request.validate_only()) {
     *response = new_job.job;
     return absl::OkStatus();

@@ -7,6 +7,7 @@
 #include "core/base/status_macros.h"
 #include "server/base/pagination.h"
 #include "server/base/resource_name.h"
+#include "server/jobs/spec_models.h"
 #include "server/rpc/export_reactor.h"
 #include "server/rpc/import_reactor.h"
 #include "server/rpc/unary_reactor.h"
@@ -72,24 +73,18 @@ absl::Status ModelService::DoList(const v1::ListModelsRequest& request,
 
 absl::Status ModelService::DoDelete(
     const v1::DeleteModelRequest& request) const {
+  absl::MutexLock lock(jobs_->models_mutex());
   RETORT_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> live,
                           jobs_->ListLive());
   std::vector<std::string> users;
   for (const jobs::JobRecord& record : live) {
-    const std::vector<std::string> needed = ModelsOf(record.job.spec());
+    const std::vector<std::string> needed = jobs::ModelsOf(record.job.spec());
     if (std::find(needed.begin(), needed.end(), request.name()) !=
         needed.end()) {
       users.push_back(record.job.name());
     }
   }
   return models_->Delete(request.name(), request.etag(), users);
-}
-
-std::vector<std::string> ModelsOf(const v1::JobSpec& spec) {
-  // Fields of other tasks than the one that is set read as "".
-  return {spec.estimate_preconditioning().teacher(), spec.distill().teacher(),
-          spec.distill().preconditioning_artifact(), spec.evaluate().model(),
-          spec.evaluate().feature_extractor()};
 }
 
 }  // namespace retort::rpc

@@ -53,9 +53,6 @@ class ModelService : public v1::ModelService::CallbackService {
   WorkThread work_;  // last: it ends before what it works on
 };
 
-// Returns the names of the models that a job needs.
-std::vector<std::string> ModelsOf(const v1::JobSpec& spec);
-
 }  // namespace retort::rpc
 
 #endif  // RETORT_SERVER_RPC_MODEL_SERVICE_H_

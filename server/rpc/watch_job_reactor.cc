@@ -53,6 +53,8 @@ WatchJobReactor::Next WatchJobReactor::Fetch(absl::Status* end) {
       event->set_kind(v1::JobEvent::KIND_PROGRESS);
       *event->mutable_time() = jobs::ToTimestamp(absl::Now());
       *message_.mutable_job() = record->job;
+      // It may have come after the record was read.
+      *message_.mutable_job()->mutable_progress() = progress->progress;
       return Next::kMessage;
     }
   }

@@ -14,9 +14,15 @@ namespace retort::testing {
 // Models by name, without files. Thread-safe.
 class FakeModels : public jobs::ModelLookup {
  public:
-  void Add(const std::string& name, v1::Model::Kind kind) {
+  void Add(const v1::Model& model) {
     absl::MutexLock lock(&mutex_);
-    kinds_[name] = kind;
+    models_[model.name()] = model;
+  }
+  void Add(const std::string& name, v1::Model::Kind kind) {
+    v1::Model model;
+    model.set_name(name);
+    model.set_kind(kind);
+    Add(model);
   }
   void FailAdoptWith(absl::Status error) {
     absl::MutexLock lock(&mutex_);
@@ -31,12 +37,9 @@ class FakeModels : public jobs::ModelLookup {
 
   absl::StatusOr<v1::Model> GetModel(const std::string& name) override {
     absl::MutexLock lock(&mutex_);
-    const auto found = kinds_.find(name);
-    if (found == kinds_.end()) return service::NotFound("model", name);
-    v1::Model model;
-    model.set_name(name);
-    model.set_kind(found->second);
-    return model;
+    const auto found = models_.find(name);
+    if (found == models_.end()) return service::NotFound("model", name);
+    return found->second;
   }
   absl::StatusOr<std::string> ModelPath(const std::string& name) override {
     const auto model = GetModel(name);
@@ -45,17 +48,19 @@ class FakeModels : public jobs::ModelLookup {
   }
   absl::StatusOr<std::string> Adopt(const std::string& name, const std::string&,
                                     const std::string& dir) override {
-    absl::MutexLock lock(&mutex_);
-    if (!adopt_error_.ok()) return adopt_error_;
-    adopted_[name] = dir;
-    kinds_[name] = v1::Model::KIND_TEACHER;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (!adopt_error_.ok()) return adopt_error_;
+      adopted_[name] = dir;
+    }
+    Add(name, v1::Model::KIND_TEACHER);
     return name;
   }
 
  private:
   mutable absl::Mutex mutex_;
   absl::Status adopt_error_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, v1::Model::Kind> kinds_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, v1::Model> models_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::string> adopted_ ABSL_GUARDED_BY(mutex_);
 };
 

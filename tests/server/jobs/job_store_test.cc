@@ -141,8 +141,10 @@ TEST_F(JobStoreTest, RefusesARequestIdThatCameWithAnotherRequest) {
 
 TEST_F(JobStoreTest, RefusesAnIdThatIsTakenAndLeavesItsFolder) {
   Create("a");
-  EXPECT_THAT(store_->CreateJob(MakeJob("a")),
+  const absl::Status taken = store_->CreateJob(MakeJob("a")).status();
+  EXPECT_THAT(taken,
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("exists")));
+  EXPECT_EQ(service::ReasonOf(taken), v1::ERROR_REASON_ALREADY_EXISTS);
   EXPECT_TRUE(base::IsDirectory(data_dir_.job_dir("a")));
 }
 
@@ -256,6 +258,27 @@ TEST_F(JobStoreTest, ForgivesEarlierLossesAtACheckpoint) {
                              }),
               IsOk());
   ASSERT_THAT(store_->RecordCheckpoint(name, v1::Checkpoint()), IsOk());
+  EXPECT_EQ(store_->Get(name)->failures, 0);
+}
+
+TEST_F(JobStoreTest, ACheckpointThatIsToldAgainChangesNothing) {
+  const std::string name = Create("a");
+  v1::Checkpoint checkpoint;
+  checkpoint.set_step(500);
+  checkpoint.set_sha256("abc");
+  ASSERT_THAT(store_->RecordCheckpoint(name, checkpoint), IsOk());
+  ASSERT_THAT(store_->Update(name,
+                             [](JobRecord& record, auto*) {
+                               record.failures = 2;
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  const size_t events = store_->ListEvents(name, 0, 100)->size();
+  ASSERT_THAT(store_->RecordCheckpoint(name, checkpoint), IsOk());
+  EXPECT_EQ(store_->Get(name)->failures, 2);
+  EXPECT_THAT(*store_->ListEvents(name, 0, 100), SizeIs(events));
+  checkpoint.set_sha256("other");
+  ASSERT_THAT(store_->RecordCheckpoint(name, checkpoint), IsOk());
   EXPECT_EQ(store_->Get(name)->failures, 0);
 }
 

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
+#include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/support/fake_models.h"
 #include "tests/support/status_matchers.h"
 
@@ -12,6 +14,7 @@ namespace {
 
 using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -126,11 +129,11 @@ TEST_F(SpecResolverTest, RefusesImpossibleDistillations) {
       {"preconditioning: PRECONDITIONING_KIND_ANALYTIC "
        "preconditioning_artifact: 'projects/p/models/teacher'",
        "name one of kind PRECONDITIONING"},
-      {"grid_size: 1", "must be at least 2"},
+      {"grid_size: 1", "must be in [2, 1000]"},
       {"grid_size: 5 max_ode_steps: 5", "has 1 to 4 steps"},
       {"dsm_weight: -2", "or -1 to train without it"},
       {"method: METHOD_CM target_inner_ema: true", "for METHOD_CTM only"},
-      {"target_ema_rate: 1.5", "must be in [0, 1]"},
+      {"target_ema_rate: 1", "must be in [0, 1)"},
       {"optimizer { learning_rate: -1 }", "must be positive"},
       {"noise { sigma_min: 90 }", "not below sigma_max"},
   };
@@ -140,6 +143,130 @@ TEST_F(SpecResolverTest, RefusesImpossibleDistillations) {
         StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(c.message)))
         << c.more;
   }
+}
+
+TEST_F(SpecResolverTest, RefusesNetworksThatNoWorkerCouldBuild) {
+  struct {
+    const char* network;
+    const char* message;
+  } const kCases[] = {
+      {"model_channels: 33", "normalisation groups"},
+      {"model_channels: 1", "model_channels is 1"},
+      {"model_channels: 2000000000", "model_channels is 2000000000"},
+      {"num_blocks: 100000", "num_blocks is 100000"},
+      {"resample_filter: [1, 1, 1]", "an even number"},
+  };
+  for (const auto& c : kCases) {
+    EXPECT_THAT(
+        Resolve("train_teacher { training { iterations: 1 } network { " +
+                std::string(c.network) + " } }"),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(c.message)))
+        << c.network;
+  }
+}
+
+TEST_F(SpecResolverTest, RefusesNumbersBeyondAllReason) {
+  for (const char* field :
+       {"batch_size: 1000000000000", "iterations: 9000000000000000000"}) {
+    EXPECT_THAT(
+        Resolve("train_teacher { training { " + std::string(field) + " } }"),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 HasSubstr(std::string(field).substr(0, 5))))
+        << field;
+  }
+  for (const char* field :
+       {"knots: 2000000000", "samples_per_knot: 4000000000000",
+        "batch_size: 4000000000000", "trajectories: 4000000000000",
+        "grid_size: 2000000000"}) {
+    EXPECT_THAT(Resolve("estimate_preconditioning { teacher: "
+                        "'projects/p/models/teacher' " +
+                        std::string(field) + " }"),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << field;
+  }
+  for (const char* field : {"samples: 4000000000000", "steps: 2000000000",
+                            "batch_size: 4000000000000"}) {
+    EXPECT_THAT(Resolve("evaluate { model: 'projects/p/models/ctm' "
+                        "feature_extractor: 'projects/p/models/features' " +
+                        std::string(field) + " }"),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << field;
+  }
+}
+
+// A teacher and tables that say what they are.
+class TeacherNoiseTest : public SpecResolverTest {
+ protected:
+  TeacherNoiseTest() {
+    Add("teacher", v1::Model::KIND_TEACHER, "aa",
+        R"({"network": {"sigma_data": 0.3}, "preconditioning": {"schedule":
+            {"sigma_min": 0.01, "sigma_max": 40, "rho": 5,
+             "sigma_data": 0.3}}})");
+    AddTables("aa", 0.01);
+  }
+
+  void Add(const std::string& id, v1::Model::Kind kind,
+           const std::string& weights, const std::string& manifest) {
+    v1::Model model;
+    model.set_name("projects/p/models/" + id);
+    model.set_kind(kind);
+    model.set_weights_sha256(weights);
+    EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(
+                    manifest, model.mutable_manifest())
+                    .ok());
+    models_.Add(model);
+  }
+  void AddTables(const std::string& teacher_hash, double sigma_min) {
+    Add("tables", v1::Model::KIND_PRECONDITIONING, "bb",
+        absl::StrCat(R"({"lineage": {"teacher_hash": ")", teacher_hash,
+                     R"("}, "preconditioning": {"schedule": {"sigma_min": )",
+                     sigma_min, R"(, "sigma_max": 40}}})"));
+  }
+
+  const std::string tables_ =
+      "preconditioning_artifact: 'projects/p/models/tables' ";
+};
+
+TEST_F(TeacherNoiseTest, WhatIsLeftOutIsTheTeachers) {
+  v1::JobSpec distill =
+      Parse("distill { teacher: 'projects/p/models/teacher' " + tables_ +
+            "training { iterations: 10 } }");
+  v1::JobSpec estimate = Parse(
+      "estimate_preconditioning { teacher: 'projects/p/models/teacher' }");
+  for (v1::JobSpec* spec : {&distill, &estimate}) {
+    ASSERT_THAT(Resolve(spec), IsOk());
+    const v1::NoiseScheduleSpec& noise =
+        spec->has_distill() ? spec->distill().noise()
+                            : spec->estimate_preconditioning().noise();
+    EXPECT_EQ(noise.sigma_min(), 0.01);
+    EXPECT_EQ(noise.sigma_max(), 40);
+    EXPECT_EQ(noise.rho(), 5);
+    EXPECT_EQ(noise.sigma_data(), 0.3);
+  }
+}
+
+TEST_F(TeacherNoiseTest, AnotherSigmaDataIsRefused) {
+  EXPECT_THAT(ResolveDistill("noise { sigma_data: 0.3 }"), IsOk());
+  EXPECT_THAT(ResolveDistill("noise { sigma_data: 0.5 }"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("the teacher's is 0.3")));
+}
+
+TEST_F(TeacherNoiseTest, TablesOfAnotherTeacherAreRefused) {
+  EXPECT_THAT(ResolveDistill(tables_), IsOk());
+  AddTables("cc", 0.01);
+  EXPECT_THAT(ResolveDistill(tables_),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("weights cc"), HasSubstr("has aa"),
+                             HasSubstr("estimate_preconditioning"))));
+}
+
+TEST_F(TeacherNoiseTest, TablesMustCoverTheNoiseLevels) {
+  AddTables("aa", 0.1);
+  EXPECT_THAT(ResolveDistill(tables_),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("covers 40 to 0.1 only")));
+  EXPECT_THAT(ResolveDistill(tables_ + "noise { sigma_min: 0.1 }"), IsOk());
 }
 
 TEST_F(SpecResolverTest, LetsAConsistencyModelUseAnyPreconditioning) {

@@ -215,6 +215,21 @@ TEST_F(ModelStoreTest, AdoptsAJobsModelOnceAndAgain) {
   EXPECT_THAT(store_->Adopt(kName, "student", result), IsOk());
 }
 
+TEST_F(ModelStoreTest, AdoptionDoesNotTakeAnotherModelForTheJobs) {
+  const std::string result = dir_ / "result";
+  testing::WriteModelFolder(result, "ctm", 'a');
+  ASSERT_THAT(store_->Adopt(kName, "", result), IsOk());
+  testing::WriteModelFolder(result, "ctm", 'b');
+  const absl::Status refused = store_->Adopt(kName, "", result).status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kAlreadyExists,
+                                HasSubstr("stays in " + result)));
+  EXPECT_EQ(service::ReasonOf(refused), v1::ERROR_REASON_ALREADY_EXISTS);
+  EXPECT_TRUE(base::IsDirectory(result));
+  // A worker that finished twice gives the same weights.
+  testing::WriteModelFolder(result, "ctm", 'a');
+  EXPECT_THAT(store_->Adopt(kName, "", result), IsOk());
+}
+
 TEST_F(ModelStoreTest, AdoptionRefusesADamagedFile) {
   const std::string result = dir_ / "result";
   testing::WriteModelFolder(result, "ctm");

@@ -110,6 +110,24 @@ TEST_F(JobServiceTest, MakesNoJobWhenOnlyValidating) {
   EXPECT_THAT(store_->ListLive()->size(), 0u);
 }
 
+TEST_F(JobServiceTest, RefusesAnIdUnderWhichThereIsAModelAlready) {
+  models_.Add("projects/default/models/a", v1::Model::KIND_CTM);
+  v1::CreateJobRequest request = Request("a");
+  for (const bool validate_only : {true, false}) {
+    request.set_validate_only(validate_only);
+    const absl::Status status = Create(request).status();
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kAlreadyExists,
+                                 HasSubstr("choose another job_id")));
+    EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_ALREADY_EXISTS);
+  }
+  // An evaluation makes none.
+  models_.Add("projects/default/models/f", v1::Model::KIND_FEATURE_EXTRACTOR);
+  auto* evaluate = request.mutable_job()->mutable_spec()->mutable_evaluate();
+  evaluate->set_model("projects/default/models/a");
+  evaluate->set_feature_extractor("projects/default/models/f");
+  EXPECT_THAT(Create(request), IsOk());
+}
+
 TEST_F(JobServiceTest, SendsWhatIsWrongWithASpecFieldByField) {
   v1::CreateJobRequest request = Request("a");
   request.mutable_job()->mutable_spec()->mutable_train_teacher()->set_p_std(-1);

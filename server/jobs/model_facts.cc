@@ -1,0 +1,42 @@
+#include "server/jobs/model_facts.h"
+
+namespace retort::jobs {
+namespace {
+
+using google::protobuf::Struct;
+using google::protobuf::Value;
+
+// A field of an object; the empty value if there is none.
+const Value& Field(const Struct& object, const char* name) {
+  const auto found = object.fields().find(name);
+  return found == object.fields().end() ? Value::default_instance()
+                                        : found->second;
+}
+
+}  // namespace
+
+ManifestSchedule ScheduleOf(const v1::Model& model) {
+  const Struct& network = Field(model.manifest(), "network").struct_value();
+  const Struct& schedule =
+      Field(Field(model.manifest(), "preconditioning").struct_value(),
+            "schedule")
+          .struct_value();
+  ManifestSchedule facts;
+  facts.sigma_min = Field(schedule, "sigma_min").number_value();
+  facts.sigma_max = Field(schedule, "sigma_max").number_value();
+  facts.rho = Field(schedule, "rho").number_value();
+  // The network's own is the one that it computes with.
+  facts.sigma_data = Field(network, "sigma_data").number_value();
+  if (facts.sigma_data == 0) {
+    facts.sigma_data = Field(schedule, "sigma_data").number_value();
+  }
+  return facts;
+}
+
+std::string TeacherHashOf(const v1::Model& preconditioning) {
+  return Field(Field(preconditioning.manifest(), "lineage").struct_value(),
+               "teacher_hash")
+      .string_value();
+}
+
+}  // namespace retort::jobs

@@ -1,0 +1,27 @@
+#ifndef RETORT_SERVER_JOBS_MODEL_FACTS_H_
+#define RETORT_SERVER_JOBS_MODEL_FACTS_H_
+
+#include <string>
+
+#include "retort/v1/model_service.pb.h"
+
+// What specs are checked against in the manifests of models
+// (docs/formats.md).
+namespace retort::jobs {
+
+// Noise levels that a model was made for. 0 where the manifest does not say.
+struct ManifestSchedule {
+  double sigma_min = 0;
+  double sigma_max = 0;
+  double rho = 0;
+  double sigma_data = 0;
+};
+ManifestSchedule ScheduleOf(const v1::Model& model);
+
+// SHA-256 of the weights of the teacher that a preconditioning was estimated
+// for; empty if the manifest does not say.
+std::string TeacherHashOf(const v1::Model& preconditioning);
+
+}  // namespace retort::jobs
+
+#endif  // RETORT_SERVER_JOBS_MODEL_FACTS_H_

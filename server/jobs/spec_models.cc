@@ -1,0 +1,19 @@
+#include "server/jobs/spec_models.h"
+
+namespace retort::jobs {
+
+std::vector<std::string> ModelsOf(const v1::JobSpec& spec) {
+  // Fields of other tasks than the one that is set read as "".
+  std::vector<std::string> names = {
+      spec.estimate_preconditioning().teacher(), spec.distill().teacher(),
+      spec.distill().preconditioning_artifact(), spec.evaluate().model(),
+      spec.evaluate().feature_extractor()};
+  std::erase(names, "");
+  return names;
+}
+
+bool MakesModel(const v1::JobSpec& spec) {
+  return spec.task_case() != v1::JobSpec::kEvaluate;
+}
+
+}  // namespace retort::jobs
