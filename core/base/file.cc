@@ -48,6 +48,9 @@ std::string Remedy(int error, const std::string& path) {
     case EMFILE:
     case ENFILE:
       return "; raise the open files limit (ulimit -n)";
+    case EAGAIN:
+      return "; raise the limit of processes and threads (ulimit -u), or end "
+             "some";
     case EACCES:
     case EPERM:
       return "; check the owner and mode of the path and its directories";
@@ -83,6 +86,8 @@ absl::StatusCode CodeOf(int error) {
     case ENFILE:
     case ENOMEM:
       return absl::StatusCode::kResourceExhausted;
+    case EAGAIN:
+      return absl::StatusCode::kUnavailable;
     case EIO:
       return absl::StatusCode::kDataLoss;
     default:

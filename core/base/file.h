@@ -16,6 +16,7 @@
 // read-only file system), AlreadyExists, InvalidArgument (a directory where
 // a file should be, or the reverse), ResourceExhausted (disk, quota, file
 // size limit or file handles used up; the message carries the remedy),
+// Unavailable (EAGAIN: no process or thread more for now),
 // DataLoss (an I/O error of the device), Unknown for the rest.
 //
 // What a function wrote is on the disk, not only in the page cache, when it

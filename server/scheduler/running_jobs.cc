@@ -12,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "server/base/resource_name.h"
 #include "server/executor/process.h"
+#include "server/jobs/spec_models.h"
 #include "server/scheduler/log_tail.h"
 
 namespace retort::scheduler {
@@ -40,33 +41,12 @@ void SendAcknowledged(executor::WorkerSession* session) {
   session->Send(std::move(response));
 }
 
-// Names of the models that a spec uses.
-std::vector<std::string> ModelsOf(const v1::JobSpec& spec) {
-  std::vector<std::string> names;
-  switch (spec.task_case()) {
-    case v1::JobSpec::kEstimatePreconditioning:
-      names = {spec.estimate_preconditioning().teacher()};
-      break;
-    case v1::JobSpec::kDistill:
-      names = {spec.distill().teacher(),
-               spec.distill().preconditioning_artifact()};
-      break;
-    case v1::JobSpec::kEvaluate:
-      names = {spec.evaluate().model(), spec.evaluate().feature_extractor()};
-      break;
-    default:
-      break;
-  }
-  std::erase(names, "");
-  return names;
-}
-
 service::ResourceName Parsed(const std::string& name) {
   return service::ParseName(service::kJobs, name).value();
 }
 
-// Errors that pass by themselves or once an operator has made room: the worker
-// is told to come again rather than its work thrown away.
+// Errors that pass by themselves or once an operator has made room: no reason
+// to throw work away.
 bool MayPass(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
 }
@@ -141,8 +121,13 @@ absl::Status RunningJobs::StartJob(const std::string& name) {
   spec.token = token;
   const absl::StatusOr<executor::ProcessId> process = executor_->Start(spec);
   if (!process.ok()) {
-    FailJob(name, absl::StrCat("its worker cannot be started: ",
-                               process.status().message()));
+    const std::string cause = absl::StrCat("its worker cannot be started: ",
+                                           process.status().message());
+    if (MayPass(process.status())) {
+      TryAgain(name, cause, "");
+    } else {
+      FailJob(name, cause);
+    }
     return absl::OkStatus();
   }
   not_before_.erase(name);
@@ -213,7 +198,7 @@ absl::StatusOr<internal::v1::Assignment> RunningJobs::MakeAssignment(
   assignment.set_spec_sha256(record.spec_sha256);
   assignment.set_job_dir(store_->DirOf(Parsed(record.job.name())).path());
   assignment.set_threads(record.job.spec().resources().cpu_threads());
-  for (const std::string& model : ModelsOf(record.job.spec())) {
+  for (const std::string& model : jobs::ModelsOf(record.job.spec())) {
     RETORT_ASSIGN_OR_RETURN((*assignment.mutable_model_dirs())[model],
                             models_->ModelPath(model));
   }
@@ -340,6 +325,9 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
                             return absl::OkStatus();
                           })
                  .status();
+    if (ended.outcome() == TaskEnded::OUTCOME_DEFERRED) {
+      not_before_[name] = clock_->Now() + options_.full_disk_wait;
+    }
   }
   if (!status.ok() && !MayPass(status)) {
     FailJob(name, absl::StrCat("its result cannot be taken over: ",
@@ -369,7 +357,10 @@ jobs::State RunningJobs::EndState(jobs::State before,
       ended.outcome() == TaskEnded::OUTCOME_CANCELLED) {
     return J::STATE_CANCELLED;
   }
-  if (ended.outcome() != TaskEnded::OUTCOME_STOPPED) return J::STATE_FAILED;
+  if (ended.outcome() != TaskEnded::OUTCOME_STOPPED &&
+      ended.outcome() != TaskEnded::OUTCOME_DEFERRED) {
+    return J::STATE_FAILED;
+  }
   return before == J::STATE_PAUSING ? J::STATE_PAUSED : J::STATE_QUEUED;
 }
 
@@ -464,28 +455,32 @@ void RunningJobs::WorkerLost(const std::string& name, const Entry& entry,
       lines.empty()
           ? ""
           : absl::StrCat("; its last log lines:\n", absl::StrJoin(lines, "\n"));
-  RETORT_LOG(warn, "{} has lost its worker: {}", name, cause);
+  TryAgain(name, absl::StrCat("worker lost: ", cause), details);
+}
+
+void RunningJobs::TryAgain(const std::string& name, const std::string& cause,
+                           const std::string& details) {
+  RETORT_LOG(warn, "{}: {}", name, cause);
   const auto record = store_->Update(
       name,
       [&](jobs::JobRecord& r, std::vector<jobs::JobStore::EventText>* events) {
         if (!jobs::HasWorker(r.job.state())) return absl::OkStatus();
-        events->push_back({v1::JobEvent::KIND_WARNING,
-                           absl::StrCat("worker lost: ", cause, details)});
+        events->push_back(
+            {v1::JobEvent::KIND_WARNING, absl::StrCat(cause, details)});
         if (r.job.state() == J::STATE_CANCELLING) {
           r.job.set_state(J::STATE_CANCELLED);
         } else if (r.job.state() == J::STATE_PAUSING) {
           r.job.set_state(J::STATE_PAUSED);
-          r.job.set_state_reason(absl::StrCat("worker lost: ", cause));
+          r.job.set_state_reason(cause);
         } else if (++r.failures > options_.max_failures) {
           r.job.set_state(J::STATE_FAILED);
           r.job.set_state_reason(absl::StrCat(
-              "lost its worker ", r.failures,
-              " times in a row without a new checkpoint: ", cause, details));
+              cause, ", ", r.failures,
+              " times in a row without a new checkpoint", details));
         } else {
           r.job.set_state(J::STATE_QUEUED);
           r.job.set_state_reason(
-              absl::StrCat("worker lost (", cause,
-                           "); goes on from its last checkpoint, try ",
+              absl::StrCat(cause, "; goes on from its last checkpoint, try ",
                            r.failures, " of ", options_.max_failures));
         }
         return absl::OkStatus();

@@ -37,6 +37,9 @@ struct RunningJobsOptions {
   int max_failures = 3;
   // Wait before the next try; doubles with each loss.
   absl::Duration backoff = absl::Seconds(2);
+  // Wait before a job that found the disk full runs again. Such a job waits
+  // for people and is not given up: what it has trained is in its checkpoints.
+  absl::Duration full_disk_wait = absl::Seconds(10);
 };
 
 // The jobs that have (or may have) a worker process: starts workers, gives
@@ -54,7 +57,8 @@ class RunningJobs {
   absl::Status Recover(const jobs::JobRecord& record);
 
   // Starts a worker for a queued job. An error of the executor goes to the
-  // job; other errors (the job is not QUEUED any more) are returned.
+  // job, which fails, or is tried again if the error may pass; other errors
+  // (the job is not QUEUED any more) are returned.
   absl::Status StartJob(const std::string& name);
 
   // The job is CANCELLING: tell the worker.
@@ -117,6 +121,10 @@ class RunningJobs {
   void FailJob(const std::string& name, const std::string& reason);
   void WorkerLost(const std::string& name, const Entry& entry,
                   const executor::ExitStatus& exit);
+  // Back to the queue for a while, or FAILED once this has happened too often.
+  // `details` goes to the events only.
+  void TryAgain(const std::string& name, const std::string& cause,
+                const std::string& details);
   void RequeueUncounted(const std::string& name, const std::string& reason);
   // The process has ended and all it said has been heard.
   void Finish(const std::string& name, const Entry& entry);

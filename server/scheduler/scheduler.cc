@@ -144,13 +144,17 @@ absl::Time Scheduler::StartJobs() {
       RETORT_LOG(warn, "{}: {}", refusal.name, refused.status().ToString());
     }
   }
+  absl::Time wake = decision.wake;
   for (const std::string& name : decision.start) {
     const absl::Status started = running_.StartJob(name);
     if (!started.ok()) {
       RETORT_LOG(warn, "{} is not started: {}", name, started.ToString());
     }
+    // Put off, if its worker could not be started for now.
+    const absl::Time again = running_.NotBefore(name);
+    if (again > snapshot.now) wake = std::min(wake, again);
   }
-  return decision.wake;
+  return wake;
 }
 
 void Scheduler::PublishUsage() {

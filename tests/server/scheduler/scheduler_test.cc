@@ -368,5 +368,42 @@ TEST_F(SchedulerTest, FailsAJobWhoseWorkerCannotBeStarted) {
   EXPECT_THAT(Job(name).state_reason(), HasSubstr("no retort-worker there"));
 }
 
+TEST_F(SchedulerTest, TriesAgainWhenAWorkerCannotBeStartedForNow) {
+  executor_.SetStartError(absl::UnavailableError("no more processes"));
+  const std::string name = Create("a");
+  EXPECT_EQ(scheduler_->RunOnce(), clock_.Now() + absl::Seconds(2));
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  EXPECT_THAT(Job(name).state_reason(), HasSubstr("no more processes"));
+  executor_.SetStartError(absl::OkStatus());
+  clock_.Advance(absl::Seconds(2));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+}
+
+TEST_F(SchedulerTest, GivesUpAWorkerThatCanNeverBeStarted) {
+  executor_.SetStartError(absl::ResourceExhaustedError("disk full"));
+  const std::string name = Create("a");
+  for (int i = 0; i < 4; ++i) {
+    scheduler_->RunOnce();
+    clock_.Advance(absl::Minutes(1));
+  }
+  EXPECT_EQ(StateOf(name), J::STATE_FAILED);
+  EXPECT_THAT(Job(name).state_reason(), HasSubstr("disk full"));
+}
+
+TEST_F(SchedulerTest, AJobThatFoundTheDiskFullWaitsAndIsNeverGivenUp) {
+  const std::string name = Running("a");
+  for (int i = 0; i < 10; ++i) {
+    End(name, Ended::OUTCOME_DEFERRED, "no room for the result");
+    Exit(name, {});
+    ASSERT_EQ(StateOf(name), J::STATE_QUEUED);
+    EXPECT_EQ(Job(name).state_reason(), "no room for the result");
+    clock_.Advance(absl::Seconds(10));
+    scheduler_->RunOnce();
+    Attach(name);
+  }
+  EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
+}
+
 }  // namespace
 }  // namespace retort::scheduler
