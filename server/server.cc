@@ -90,6 +90,7 @@ struct Server::Parts {
   std::string grpc_address;
   std::string http_address;
   bool started = false;
+  bool works = false;  // workers may have been started, or have come back
 };
 
 absl::Status Server::Parts::OpenStores() {
@@ -120,7 +121,6 @@ absl::Status Server::Parts::OpenStores() {
   scheduler = std::make_unique<scheduler::Scheduler>(
       scheduling, base::RealClock(), jobs.get(), serving->models(),
       executor.get(), &links, &metrics);
-  serving->SetJobs(jobs.get(), scheduler.get());
   links.SetListener(service::kJobs, scheduler.get());
   return absl::OkStatus();
 }
@@ -217,7 +217,10 @@ absl::Status Server::Start() {
   // Before workers of an earlier server can dial: who is expected must be
   // known by then.
   RETORT_RETURN_IF_ERROR(parts.scheduler->Recover());
+  // Known before anybody can ask for them.
+  RETORT_RETURN_IF_ERROR(parts.serving->Load());
   RETORT_RETURN_IF_ERROR(parts.OpenApi());
+  parts.works = true;
   RETORT_RETURN_IF_ERROR(parts.OpenWorkerSocket());
   RETORT_RETURN_IF_ERROR(parts.serving->Start());
   parts.scheduler->Start();
@@ -239,16 +242,19 @@ void Server::Stop() {
     auto* health = parts.api_server->GetHealthCheckService();
     if (health != nullptr) health->SetServingStatus(false);
   }
-  RETORT_LOG(info, "stopping: workers are asked to write a checkpoint and end");
-  parts.serving->Stop();
-  parts.scheduler->Stop(kWorkerGrace);
+  if (parts.works) {
+    RETORT_LOG(info,
+               "stopping: workers are asked to write a checkpoint and end");
+    parts.serving->Stop();
+    parts.scheduler->Stop(kWorkerGrace);
+  }
   ShutDown(parts.api_server.get());
   ShutDown(parts.worker_server.get());
   // From here on nobody is told of a worker's end any more.
   parts.executor->Shutdown();
   ::unlink(parts.data_dir.addresses_path().c_str());
   ::unlink(parts.socket_path.c_str());
-  RETORT_LOG(info, "stopped");
+  if (parts.works) RETORT_LOG(info, "stopped");
 }
 
 const std::string& Server::grpc_address() const { return parts_->grpc_address; }

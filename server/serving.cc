@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "server/base/resource_name.h"
 #include "server/batching/deployment_manager.h"
@@ -27,6 +26,12 @@ constexpr absl::Duration kStopGrace = absl::Seconds(5);
 std::string HostName() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
+batching::DeploymentManagerOptions ManagerOptions(const ServingDeps& deps) {
+  batching::DeploymentManagerOptions options;
+  options.cpu_slots = deps.cpu_slots;
+  return options;
 }
 
 // The registry as jobs see it.
@@ -62,16 +67,12 @@ class ServingImpl : public Serving {
         deployments_(std::move(deployments)),
         manager_({deps.data_dir, deps.clock, deployments_.get(), models_.get(),
                   deps.executor, deps.metrics},
-                 batching::DeploymentManagerOptions()),
+                 ManagerOptions(deps)),
         lookup_(models_.get()) {
     deps_.links->SetListener(service::kDeployments, &manager_);
   }
 
   jobs::ModelLookup* models() override { return &lookup_; }
-
-  void SetJobs(jobs::JobStore* jobs, scheduler::Scheduler*) override {
-    deps_.jobs = jobs;
-  }
 
   std::vector<grpc::Service*> services() override {
     if (model_service_ == nullptr) MakeServices();
@@ -79,12 +80,12 @@ class ServingImpl : public Serving {
             sampling_service_.get(), cluster_service_.get()};
   }
 
+  absl::Status Load() override { return manager_.Load(); }
   absl::Status Start() override { return manager_.Start(); }
   void Stop() override { manager_.Stop(kStopGrace); }
 
  private:
   void MakeServices() {
-    RETORT_CHECK(deps_.jobs != nullptr, "SetJobs comes before services");
     model_service_ = std::make_unique<rpc::ModelService>(
         models_.get(), deps_.jobs, deps_.metrics);
     deployment_service_ =
@@ -102,7 +103,7 @@ class ServingImpl : public Serving {
     cluster_service_ = std::make_unique<rpc::ClusterService>(cluster);
   }
 
-  ServingDeps deps_;
+  const ServingDeps deps_;
   const std::unique_ptr<registry::ModelStore> models_;
   const std::unique_ptr<registry::DeploymentStore> deployments_;
   batching::DeploymentManager manager_;

@@ -14,7 +14,6 @@
 #include "server/jobs/job_store.h"
 #include "server/jobs/model_lookup.h"
 #include "server/metrics/service_metrics.h"
-#include "server/scheduler/scheduler.h"
 
 namespace grpc {
 class Service;
@@ -34,7 +33,6 @@ struct ServingDeps {
   executor::WorkerLinks* links = nullptr;
   metrics::ServiceMetrics* metrics = nullptr;
   jobs::JobStore* jobs = nullptr;  // for "model in use by a live job"
-  scheduler::Scheduler* scheduler = nullptr;  // for ClusterService
 };
 
 // Registry, deployments with their replicas, and the gRPC services over them:
@@ -44,21 +42,19 @@ class Serving {
  public:
   // Opens the registry and the deployments' records and registers the
   // listener of "deployments" with the links. Starts no process yet.
-  // `deps.scheduler` and `deps.jobs` may be null here; SetJobs comes before
-  // Start.
   static absl::StatusOr<std::unique_ptr<Serving>> Create(
       const ServingDeps& deps);
   virtual ~Serving() = default;
 
   // Models as jobs see them.
   virtual jobs::ModelLookup* models() = 0;
-  virtual void SetJobs(jobs::JobStore* jobs,
-                       scheduler::Scheduler* scheduler) = 0;
 
   // Services to register with the gRPC server; valid as long as this.
   virtual std::vector<grpc::Service*> services() = 0;
 
-  // The workers' socket is open: adopt or start the replicas.
+  // Before the API opens: makes stored deployments known.
+  virtual absl::Status Load() = 0;
+  // The workers' socket is open: start the replicas.
   virtual absl::Status Start() = 0;
   // No more requests come: end the replicas. Called before the gRPC server is
   // shut down.

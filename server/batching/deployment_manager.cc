@@ -32,10 +32,18 @@ DeploymentManager::DeploymentManager(const DeploymentManagerDeps& deps,
 
 DeploymentManager::~DeploymentManager() { Stop(absl::ZeroDuration()); }
 
-absl::Status DeploymentManager::Start() {
+absl::Status DeploymentManager::Load() {
   RETORT_ASSIGN_OR_RETURN(const std::vector<v1::Deployment> stored,
                           deps_.deployments->All());
-  for (const v1::Deployment& deployment : stored) Run(deployment);
+  for (const v1::Deployment& deployment : stored) {
+    if (Add(deployment)) loaded_.push_back(deployment.name());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DeploymentManager::Start() {
+  for (const std::string& name : loaded_) StartReplicas(name);
+  loaded_.clear();
   if (options_.timer_thread) timer_ = std::thread([this] { TimerLoop(); });
   return absl::OkStatus();
 }
@@ -141,7 +149,8 @@ absl::StatusOr<v1::Deployment> DeploymentManager::Resolve(
         absl::StrCat("is ", wanted.cpu_threads(),
                      " but must lie between 0 (all) and ", kMaxThreads));
   }
-  resolved.set_cpu_threads(wanted.cpu_threads());
+  resolved.set_cpu_threads(wanted.cpu_threads() == 0 ? options_.cpu_slots
+                                                     : wanted.cpu_threads());
   resolved.set_state(v1::Deployment::STATE_STARTING);
   return resolved;
 }
@@ -158,7 +167,8 @@ absl::StatusOr<v1::Deployment> DeploymentManager::Create(
       const v1::Deployment stored,
       deps_.deployments->Create(resolved, request.request_id(),
                                 base::Sha256Hex(request.SerializeAsString())));
-  Run(stored);
+  // A repeated request finds what the first one made.
+  if (Add(stored)) StartReplicas(stored.name());
   auto created = Get(stored.name());
   if (absl::IsNotFound(created.status())) {
     // Deleted by somebody before it ran.
@@ -170,30 +180,29 @@ absl::StatusOr<v1::Deployment> DeploymentManager::Create(
   return created;
 }
 
-void DeploymentManager::Run(const v1::Deployment& deployment) {
+bool DeploymentManager::Add(const v1::Deployment& deployment) {
   const auto model = FindModel(deployment.models(0).model());
-  Actions actions;
   {
     absl::MutexLock lock(&mutex_);
-    // A repeated request finds what the first one made.
-    if (runtimes_.count(deployment.name()) != 0) return;
+    if (runtimes_.count(deployment.name()) != 0) return false;
     auto runtime = std::make_unique<DeploymentRuntime>(
         deployment, model.ok() ? *model : ServedModel(), options_.replica,
         options_.queue);
-    if (model.ok()) {
-      runtime->Start(deps_.clock->Now(), &actions);
-    } else {
-      runtime->Fail(std::string(model.status().message()));
-    }
+    if (!model.ok()) runtime->Fail(std::string(model.status().message()));
     threads_[deployment.name()] = deployment.cpu_threads();
     runtimes_[deployment.name()] = std::move(runtime);
-    wake_.Signal();
   }
   if (!model.ok()) {
     RETORT_LOG(error, "deployment {} cannot run: {}", deployment.name(),
                model.status().ToString());
   }
-  Perform(deployment.name(), std::move(actions));
+  return true;
+}
+
+void DeploymentManager::StartReplicas(const std::string& name) {
+  Apply(name, [](DeploymentRuntime* runtime, absl::Time now, Actions* actions) {
+    runtime->Start(now, actions);
+  });
 }
 
 absl::StatusOr<v1::Deployment> DeploymentManager::Get(

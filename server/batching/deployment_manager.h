@@ -31,6 +31,8 @@ struct DeploymentManagerOptions {
   QueueLimits queue;
   SampleLimits sample;
   int max_replicas = 64;
+  // Threads of a replica whose deployment asks for no number.
+  int cpu_slots = 1;
   // A replica that was asked to end is killed after this long.
   absl::Duration end_grace = absl::Seconds(10);
   // False: nothing happens by itself; call Tick (tests).
@@ -52,6 +54,7 @@ struct DeploymentManagerDeps {
 //
 //   DeploymentManager manager(deps, options);
 //   links->SetListener("deployments", &manager);
+//   RETORT_RETURN_IF_ERROR(manager.Load());
 //   RETORT_RETURN_IF_ERROR(manager.Start());
 //   int64_t id = manager.Submit(request, deadline, done);
 //   ... manager.Cancel(id) ...
@@ -67,7 +70,10 @@ class DeploymentManager : public executor::WorkerListener {
   DeploymentManager(const DeploymentManager&) = delete;
   DeploymentManager& operator=(const DeploymentManager&) = delete;
 
-  // Starts the replicas of all stored deployments, and the timer.
+  // Makes all stored deployments known: requests to them are answered with
+  // UNAVAILABLE until replicas are ready.
+  absl::Status Load();
+  // Starts the replicas of what was loaded, and the timer.
   absl::Status Start();
   // Takes no more requests, waits up to `grace` for those in flight, answers
   // the rest with UNAVAILABLE and ends the replicas. May be called twice.
@@ -119,8 +125,10 @@ class DeploymentManager : public executor::WorkerListener {
   absl::StatusOr<v1::Deployment> Resolve(
       const v1::CreateDeploymentRequest& request) const;
   absl::StatusOr<ServedModel> FindModel(const std::string& name) const;
-  // Adds the deployment's runtime and starts it, if it is not there yet.
-  void Run(const v1::Deployment& deployment);
+  // Adds the deployment's runtime; false if it is there already.
+  bool Add(const v1::Deployment& deployment);
+  // Starts its replicas, if it has a model to serve.
+  void StartReplicas(const std::string& name);
   DeploymentRuntime* Find(const std::string& name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Runs `change` on a deployment's runtime under the lock and does what it
@@ -154,6 +162,7 @@ class DeploymentManager : public executor::WorkerListener {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
+  std::vector<std::string> loaded_;  // and not started yet
   std::thread timer_;
 };
 

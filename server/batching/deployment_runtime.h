@@ -29,7 +29,7 @@ class DeploymentRuntime {
   DeploymentRuntime(const v1::Deployment& config, const ServedModel& model,
                     const ReplicaOptions& options, const QueueLimits& limits);
 
-  // Starts the replicas.
+  // Starts the replicas that have not been started.
   void Start(absl::Time now, Actions* actions);
   // Instead of Start: the model cannot be served, for good.
   void Fail(const std::string& cause);

@@ -55,6 +55,7 @@ class DeploymentManagerTest : public ::testing::Test {
         DeploymentManagerDeps{data_dir_, &clock_, store_.get(), models_.get(),
                               &executor_, &metrics_},
         options_);
+    RETORT_CHECK_OK(manager_->Load());
     RETORT_CHECK_OK(manager_->Start());
   }
 
@@ -115,6 +116,34 @@ TEST_F(DeploymentManagerTest, StartsAReplicaForANewDeployment) {
   MakeReady();
   EXPECT_EQ(manager_->Get(kName)->state(), v1::Deployment::STATE_READY);
   EXPECT_EQ(manager_->ReadyDeployments(), 1);
+}
+
+TEST_F(DeploymentManagerTest, ReplicasGetAllSlotsUnlessToldOtherwise) {
+  options_.cpu_slots = 6;
+  Restart();
+  RETORT_ASSERT_OK_AND_ASSIGN(v1::Deployment made, manager_->Create(Request()));
+  EXPECT_EQ(made.cpu_threads(), 6);
+  EXPECT_EQ(executor_.started().back().threads, 6);
+  const auto session = MakeReady();
+  EXPECT_EQ(session->sent()[0].assignment().threads(), 6);
+  v1::CreateDeploymentRequest two = Request();
+  two.set_deployment_id("two");
+  two.mutable_deployment()->set_cpu_threads(2);
+  EXPECT_EQ(manager_->Create(two)->cpu_threads(), 2);
+}
+
+TEST_F(DeploymentManagerTest, StoredDeploymentsAreKnownBeforeTheyStart) {
+  ASSERT_THAT(manager_->Create(Request()), IsOk());
+  manager_ = std::make_unique<DeploymentManager>(
+      DeploymentManagerDeps{data_dir_, &clock_, store_.get(), models_.get(),
+                            &executor_, &metrics_},
+      options_);
+  ASSERT_THAT(manager_->Load(), IsOk());
+  EXPECT_EQ(executor_.started().size(), 1u);
+  Submit();
+  EXPECT_THAT(result_, StatusIs(absl::StatusCode::kUnavailable));
+  ASSERT_THAT(manager_->Start(), IsOk());
+  EXPECT_EQ(executor_.started().size(), 2u);
 }
 
 TEST_F(DeploymentManagerTest, SaysWhatIsWrongWithARequest) {
