@@ -1,12 +1,15 @@
 // retort: the command line of the service.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/context.h"
+#include "client/usage_error.h"
 
 namespace retort::client {
 namespace {
@@ -79,25 +82,6 @@ void AddCommands(CLI::App* app, Context* context) {
   AddCompletion(app, context);
 }
 
-// Says which word is no command, for what CLI11 calls a missing one. False if
-// that is not what went wrong.
-bool ExplainUnknownCommand(const CLI::App& app) {
-  const CLI::App* deepest = &app;
-  while (!deepest->get_subcommands().empty()) {
-    deepest = deepest->get_subcommands()[0];
-  }
-  const std::vector<std::string> rest = deepest->remaining();
-  std::vector<std::string> known;
-  for (const CLI::App* command :
-       deepest->get_subcommands([](const CLI::App*) { return true; })) {
-    known.push_back(command->get_name());
-  }
-  if (rest.empty() || known.empty()) return false;
-  fprintf(stderr, "retort: error: no command '%s'%s\n", rest[0].c_str(),
-          DidYouMean(rest[0], known).c_str());
-  return true;
-}
-
 void PrintError(const Context& context) {
   const std::string message(context.status.message());
   if (!context.options.json) {
@@ -125,8 +109,13 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0 && ExplainUnknownCommand(app)) return kExitUsage;
-    return app.exit(e) == 0 ? kExitOk : kExitUsage;
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help
+    // The flags may not have been read yet.
+    context.options.json =
+        std::find(argv, argv + argc, std::string("--json")) != argv + argc;
+    context.status = UsageError(app, e);
+    PrintError(context);
+    return kExitUsage;
   }
   if (context.status.ok()) return context.exit_code;
   PrintError(context);
