@@ -58,7 +58,7 @@ TEST_F(FullDiskTest, ResultThatDoesNotFitWaitsForRoomAndSaysWhatToDo) {
   LimitFiles(service_.AwaitWorker("run"), 60000);
   ExpectSameResult(/*attempts=*/2);
   EXPECT_THAT(service_.Events("run"),
-              AllOf(HasSubstr("QUEUED: saving the checkpoint"),
+              AllOf(HasSubstr("QUEUED (saving the checkpoint"),
                     HasSubstr("file size limit (ulimit -f)")));
 }
 
