@@ -18,7 +18,7 @@
 //
 //   display_name: My student
 //   spec:
-//     distill: {teacher: my-teacher, preconditioning: fitted-state}
+//     distill: {teacher: my-teacher, preconditioning: fitted-denoiser}
 namespace retort::client {
 
 // Merges YAML text into `message`. `source` (a file's name) begins every

@@ -18,7 +18,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-default=fitted-state
+default=fitted-denoiser
 out="$here/demo-out"
 precond=$default
 keep=0

@@ -91,7 +91,7 @@ void AddJobsSubmit(CLI::App* parent, Context* context) {
       "  retort jobs submit -f teacher.yaml --id my-teacher --watch\n"
       "  retort jobs submit -f distill.yaml --set "
       "spec.distill.teacher=my-teacher "
-      "\\\n      --set spec.distill.preconditioning=fitted-state\n"
+      "\\\n      --set spec.distill.preconditioning=fitted-denoiser\n"
       "  retort jobs submit -f distill.yaml --validate-only --json\n"
       "Enum values may be short: ctm, fitted-state, pseudo-huber. Models may "
       "be\nnamed by their id.");
