@@ -31,7 +31,6 @@ message(STATUS "CUDA headers: ${RETORT_CUDA_RUNTIME_INCLUDE}; NCCL: ${RETORT_NCC
 
 target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
   ${_cuda_includes} ${RETORT_CUDA_RUNTIME_INCLUDE} ${RETORT_NCCL_INCLUDE} ${RETORT_CUDNN_INCLUDE})
-target_compile_definitions(LibTorch::LibTorch INTERFACE RETORT_CUDA=1 USE_C10D_NCCL=1)
 set(_cuda_link ${_t}/lib/libtorch_cuda.so ${_t}/lib/libc10_cuda.so
   ${RETORT_CUDART_LIBRARY} ${RETORT_NCCL_LIBRARY} ${RETORT_CUDNN_LIBRARY})
 # One item: CMake would drop a second --no-as-needed, and without it the linker

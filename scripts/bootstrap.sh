@@ -76,7 +76,8 @@ install_packages() {
   rm -f "$log"
 }
 
-# fetch_wheel NAME VERSION SHA256 PLATFORM... -> prints the path of the file
+# fetch_wheel NAME VERSION SHA256 [PLATFORM...] -> prints the path of the file;
+# without platforms, for this machine's
 fetch_wheel() {
   local name=$1 version=$2 sum=$3; shift 3
   local file="$cache/$sum.whl"
@@ -153,13 +154,12 @@ install_libtorch() {
 
 # The CUDA libraries that the torch wheel asks for, pinned by hash.
 install_cuda_wheels() {
-  local tree=$1 dest="$cache/cuda-2.11.0" w
-  mkdir -p "$dest"
-  say "fetching the CUDA 13 libraries (2 GB, kept in $dest)"
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-    --require-hashes --dest "$dest" -r "$here/scripts/cuda-requirements.txt" ||
-    die "pip could not download the CUDA libraries (no network or no disk?)"
-  for w in "$dest"/nvidia_*.whl; do unpack "$w" "$tree"; done
+  local tree=$1 name version sum wheel
+  say "the CUDA 13 libraries are 2 GB"
+  while read -r -u 3 name version sum; do
+    wheel=$(fetch_wheel "$name" "$version" "$sum")
+    unpack "$wheel" "$tree"
+  done 3< <(sed -n 's/^\([a-z0-9-]*\)==\([0-9.]*\) --hash=sha256:\([0-9a-f]*\)$/\1 \2 \3/p' "$here/scripts/cuda-requirements.txt")
 }
 
 install_buf() {

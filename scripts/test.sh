@@ -30,5 +30,5 @@ say "3/4 build"
 scripts/build.sh --preset "$preset"
 say "4/4 tests"
 cd "build/$preset"
-# Tests of one machine share its cores: two at a time, each with one thread.
+# Tests of one machine share its cores: one a core, each with one thread.
 exec ctest --output-on-failure -j "$(nproc)" "${ctest_args[@]}"

@@ -26,6 +26,7 @@
 #include "server/jobs/spec_resolver.h"
 #include "server/listening.h"
 #include "server/metrics/service_metrics.h"
+#include "server/rpc/inference_service.h"
 #include "server/rpc/job_service.h"
 #include "server/rpc/worker_service.h"
 #include "server/scheduler/scheduler.h"
@@ -83,6 +84,7 @@ struct Server::Parts {
   std::unique_ptr<jobs::SpecResolver> resolver;
   std::unique_ptr<scheduler::Scheduler> scheduler;
   std::unique_ptr<rpc::JobService> job_service;
+  std::unique_ptr<rpc::InferenceService> inference_service;
   std::unique_ptr<rpc::WorkerService> worker_service;
   std::unique_ptr<http::HttpServer> http;
   std::unique_ptr<grpc::Server> worker_server;
@@ -94,7 +96,12 @@ struct Server::Parts {
 };
 
 absl::Status Server::Parts::OpenStores() {
-  RETORT_RETURN_IF_ERROR(base::MakeDirs(data_dir.root()));
+  const absl::Status made = base::MakeDirs(data_dir.root());
+  if (!made.ok()) {
+    return absl::Status(
+        made.code(),
+        absl::StrCat(made.message(), "; --data_dir names another folder"));
+  }
   RETORT_RETURN_IF_ERROR(lock.Acquire(data_dir.lock_path()));
   RETORT_ASSIGN_OR_RETURN(db, db::Database::Open(data_dir.db_path()));
   executor = std::make_unique<executor::LocalExecutor>(
@@ -161,12 +168,14 @@ absl::Status Server::Parts::OpenApi() {
   RETORT_RETURN_IF_ERROR(ProbeAddress(address, "--listen"));
   job_service = std::make_unique<rpc::JobService>(jobs.get(), scheduler.get(),
                                                   resolver.get(), &metrics);
+  inference_service = std::make_unique<rpc::InferenceService>(&metrics);
   grpc::ServerBuilder builder;
   Configure(&builder);
   int port = 0;
   builder.AddListeningPort(JoinAddress(address.host, address.port),
                            grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(job_service.get());
+  builder.RegisterService(inference_service.get());
   for (grpc::Service* service : serving->services()) {
     builder.RegisterService(service);
   }

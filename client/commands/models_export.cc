@@ -1,4 +1,5 @@
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
@@ -71,8 +72,7 @@ absl::Status ExportModel(Context* context, const ExportOptions& options) {
   RETORT_RETURN_IF_ERROR(sink.Close());
   if (path == "-") return absl::OkStatus();
   puts(context->options.json
-           ? absl::StrCat("{\"path\": \"", path, "\", \"bytes\": ", bytes, "}")
-                 .c_str()
+           ? nlohmann::json{{"path", path}, {"bytes", bytes}}.dump().c_str()
            : absl::StrCat("wrote ", path, ", ", Bytes(bytes)).c_str());
   return absl::OkStatus();
 }

@@ -1,7 +1,5 @@
 #include "core/analytic/artefact.h"
 
-#include <torch/torch.h>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -455,8 +453,8 @@ absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJumpFrom(
   if (!artefact->moments) {
     return absl::FailedPreconditionError(absl::StrCat(
         "preconditioning '", name,
-        "' needs an artefact with trajectories; estimate one with the fit "
-        "switched on"));
+        "' needs an artefact with trajectories, and this one was estimated "
+        "with trajectories -1; estimate one with trajectories left out"));
   }
   RETORT_ASSIGN_OR_RETURN(
       const auto table,

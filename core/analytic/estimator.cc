@@ -1,6 +1,7 @@
 #include "core/analytic/estimator.h"
 
-#include <torch/torch.h>
+#include <torch/autograd.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,5 @@
 #include "core/analytic/plot.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <memory>
 #include <utility>

@@ -1,7 +1,5 @@
 #include "core/analytic/precondition.h"
 
-#include <torch/torch.h>
-
 #include <set>
 #include <utility>
 #include <vector>

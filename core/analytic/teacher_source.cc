@@ -1,7 +1,5 @@
 #include "core/analytic/teacher_source.h"
 
-#include <torch/torch.h>
-
 #include <utility>
 
 #include "absl/status/status.h"

@@ -1,6 +1,6 @@
 #include "core/analytic/trajectory_moments.h"
 
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cmath>

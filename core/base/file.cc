@@ -48,6 +48,8 @@ std::string Remedy(int error, const std::string& path) {
     case EMFILE:
     case ENFILE:
       return "; raise the open files limit (ulimit -n)";
+    case ENOMEM:
+      return "; free memory, or add swap";
     case EAGAIN:
       return "; raise the limit of processes and threads (ulimit -u), or end "
              "some";
@@ -141,7 +143,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
   RETORT_ASSIGN_OR_RETURN(const int fd, OpenForReading(path, &size));
   FileHandle file(fd);
   const auto too_large = [&] {
-    return absl::ResourceExhaustedError(absl::StrCat(
+    return absl::InvalidArgumentError(absl::StrCat(
         "reading ", path, ": it is larger than the ", max_bytes,
         " bytes allowed for such a file; check that it is the right file"));
   };

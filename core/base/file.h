@@ -26,7 +26,7 @@ namespace retort::base {
 inline constexpr int64_t kDefaultMaxFileBytes = int64_t{1} << 30;
 
 // Returns the whole content. A file larger than `max_bytes` is refused with
-// ResourceExhausted before anything is allocated.
+// InvalidArgument before anything is allocated.
 absl::StatusOr<std::string> ReadFile(const std::string& path,
                                      int64_t max_bytes = kDefaultMaxFileBytes);
 

@@ -15,9 +15,6 @@ namespace {
 constexpr int64_t kImageSize = 28;
 constexpr int64_t kPadding = 2;  // 28 + 2 * 2 = 32
 constexpr int64_t kClasses = 10;
-constexpr absl::string_view kClassNames[kClasses] = {
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-    "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
 
 struct RawFile {
   std::string name;  // without directory
@@ -114,10 +111,6 @@ absl::StatusOr<std::unique_ptr<Dataset>> LoadFashionMnist(
       split == Split::kTrain ? "fashion-mnist/train" : "fashion-mnist/test",
       std::move(images), std::move(labels), kClasses,
       ManifestHash(image_file, label_file));
-}
-
-absl::string_view FashionMnistClassName(int64_t label) {
-  return label >= 0 && label < kClasses ? kClassNames[label] : "";
 }
 
 }  // namespace retort::data

@@ -32,9 +32,6 @@ inline constexpr char kFashionMnistDir[] = "/usr/share/datasets/fashion-mnist";
 absl::StatusOr<std::unique_ptr<Dataset>> LoadFashionMnist(
     const std::string& dir, Split split);
 
-// Returns "T-shirt/top" ... "Ankle boot" for 0 ... 9, "" for others.
-absl::string_view FashionMnistClassName(int64_t label);
-
 }  // namespace retort::data
 
 #endif  // RETORT_CORE_DATA_FASHION_MNIST_H_

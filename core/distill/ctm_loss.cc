@@ -1,5 +1,7 @@
 #include "core/distill/ctm_loss.h"
 
+#include <torch/autograd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>

@@ -1,6 +1,8 @@
 #ifndef RETORT_CORE_DISTILL_CTM_LOSS_H_
 #define RETORT_CORE_DISTILL_CTM_LOSS_H_
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <memory>
 
@@ -12,7 +14,6 @@
 #include "core/math/noise_schedule.h"
 #include "core/nn/consistency_model.h"
 #include "core/nn/denoiser.h"
-#include "torch/torch.h"
 
 namespace retort::distill {
 

@@ -1,13 +1,14 @@
 #ifndef RETORT_CORE_DISTILL_DISTANCE_H_
 #define RETORT_CORE_DISTILL_DISTANCE_H_
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "torch/torch.h"
 
 namespace retort::distill {
 

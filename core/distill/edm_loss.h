@@ -1,11 +1,12 @@
 #ifndef RETORT_CORE_DISTILL_EDM_LOSS_H_
 #define RETORT_CORE_DISTILL_EDM_LOSS_H_
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 
 #include "absl/types/span.h"
 #include "core/nn/denoiser.h"
-#include "torch/torch.h"
 
 namespace retort::distill {
 

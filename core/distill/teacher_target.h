@@ -1,10 +1,11 @@
 #ifndef RETORT_CORE_DISTILL_TEACHER_TARGET_H_
 #define RETORT_CORE_DISTILL_TEACHER_TARGET_H_
 
+#include <torch/nn/module.h>
+
 #include <vector>
 
 #include "core/nn/denoiser.h"
-#include "torch/torch.h"
 
 namespace retort::distill {
 

@@ -1,5 +1,7 @@
 #include "core/eval/classifier.h"
 
+#include <torch/nn/init.h>
+
 #include <cmath>
 #include <set>
 #include <string>

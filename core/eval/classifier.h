@@ -1,6 +1,10 @@
 #ifndef RETORT_CORE_EVAL_CLASSIFIER_H_
 #define RETORT_CORE_EVAL_CLASSIFIER_H_
 
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -9,7 +13,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "torch/torch.h"
 
 namespace retort::eval {
 

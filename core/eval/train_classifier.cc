@@ -1,5 +1,7 @@
 #include "core/eval/train_classifier.h"
 
+#include <torch/optim/adamw.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>

@@ -129,13 +129,6 @@ absl::StatusOr<ModelManifest> ReadModelManifest(const std::string& dir) {
   return manifest;
 }
 
-absl::Status VerifyModelDir(const std::string& dir) {
-  RETORT_ASSIGN_OR_RETURN(const ModelManifest manifest, ReadModelManifest(dir));
-  RETORT_RETURN_IF_ERROR(
-      VerifyFile(base::ModelDir(dir).weights_path(), manifest.weights_sha256));
-  return VerifyExtraFiles(dir, manifest);
-}
-
 absl::StatusOr<ModelDirContents> ReadModelDir(const std::string& dir) {
   ModelDirContents contents;
   RETORT_ASSIGN_OR_RETURN(contents.manifest, ReadModelManifest(dir));

@@ -42,9 +42,6 @@ absl::StatusOr<ModelDirContents> ReadModelDir(const std::string& dir);
 // Reads the manifest alone: no hash is verified.
 absl::StatusOr<ModelManifest> ReadModelManifest(const std::string& dir);
 
-// Verifies the listed files without loading them; errors as ReadModelDir.
-absl::Status VerifyModelDir(const std::string& dir);
-
 }  // namespace retort::io
 
 #endif  // RETORT_CORE_IO_MODEL_FILE_H_

@@ -2,16 +2,11 @@
 
 #include <png.h>
 
-#include <cmath>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/base/check.h"
 
 namespace retort::io {
 namespace {
-
-constexpr uint8_t kWhite = 255;
 
 // Returns the libpng format for a number of channels; -1 if there is none.
 int PngFormat(int64_t channels) {
@@ -33,24 +28,6 @@ at::Tensor ToUint8(const at::Tensor& x) {
   return at::nan_to_num(x * 127.5 + 128, /*nan=*/0.0)
       .clamp(0, 255)
       .to(at::kByte);
-}
-
-at::Tensor ImageGrid(const at::Tensor& images, int64_t cols, int64_t pad) {
-  RETORT_CHECK(images.dim() == 4 && images.scalar_type() == at::kByte);
-  const int64_t n = images.size(0), c = images.size(1);
-  const int64_t h = images.size(2), w = images.size(3);
-  RETORT_CHECK(n > 0 && h > 0 && w > 0 && (c == 1 || c == 3) && pad >= 0);
-  if (cols <= 0) cols = std::ceil(std::sqrt(static_cast<double>(n)));
-  const int64_t rows = (n + cols - 1) / cols;
-  at::Tensor grid =
-      at::full({c, pad + rows * (h + pad), pad + cols * (w + pad)}, kWhite,
-               images.options().device(at::kCPU));
-  for (int64_t i = 0; i < n; ++i) {
-    grid.narrow(1, pad + i / cols * (h + pad), h)
-        .narrow(2, pad + i % cols * (w + pad), w)
-        .copy_(images[i]);
-  }
-  return c == 1 ? grid[0] : grid.permute({1, 2, 0}).contiguous();
 }
 
 absl::StatusOr<std::string> EncodePng(const at::Tensor& image) {

@@ -15,13 +15,6 @@ namespace retort::io {
 // generate.py does, so that byte-exact comparisons hold. NaN becomes 0.
 at::Tensor ToUint8(const at::Tensor& x);
 
-// Lays out uint8 [N,C,H,W] images (C 1 or 3) in rows of `cols`, `pad` white
-// pixels around and between them; cells without an image stay white. Returns
-// [H',W'] for C = 1 and [H',W',3] for C = 3, ready for EncodePng. `cols` 0
-// takes the smallest square that holds them. N, H and W are at least 1.
-at::Tensor ImageGrid(const at::Tensor& images, int64_t cols = 0,
-                     int64_t pad = 2);
-
 // Returns a PNG file's bytes for a uint8 image on any device: [H,W] and
 // [H,W,1] grey, [H,W,3] RGB, [H,W,4] RGBA. InvalidArgument for any other
 // shape or dtype.

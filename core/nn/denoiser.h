@@ -1,7 +1,7 @@
 #ifndef RETORT_CORE_NN_DENOISER_H_
 #define RETORT_CORE_NN_DENOISER_H_
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <map>

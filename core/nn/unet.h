@@ -1,7 +1,7 @@
 #ifndef RETORT_CORE_NN_UNET_H_
 #define RETORT_CORE_NN_UNET_H_
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 namespace retort::nn {
 

@@ -1,6 +1,5 @@
 // analytic_gaussian: closed forms of l, S, L and the analytic jumps for data
 // N(0, diag(v)), against the tables, the jumps and the Stein estimator.
-#include <torch/torch.h>
 
 #include <cmath>
 #include <string>

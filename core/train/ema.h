@@ -1,10 +1,10 @@
 #ifndef RETORT_CORE_TRAIN_EMA_H_
 #define RETORT_CORE_TRAIN_EMA_H_
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <vector>
-
-#include "torch/torch.h"
 
 namespace retort::train {
 

@@ -1,6 +1,8 @@
 #ifndef RETORT_CORE_TRAIN_OPTIMIZER_H_
 #define RETORT_CORE_TRAIN_OPTIMIZER_H_
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -8,7 +10,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "torch/torch.h"
 
 namespace retort::train {
 

@@ -1,6 +1,8 @@
 #ifndef RETORT_CORE_TRAIN_TRAIN_STATE_H_
 #define RETORT_CORE_TRAIN_TRAIN_STATE_H_
 
+#include <torch/nn/module.h>
+
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,7 +17,6 @@
 #include "core/train/ema.h"
 #include "core/train/optimizer.h"
 #include "core/train/train_options.h"
-#include "torch/torch.h"
 
 namespace retort::train {
 

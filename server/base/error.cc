@@ -48,7 +48,8 @@ absl::Status Error(absl::StatusCode code, v1::ErrorReason reason,
 
 absl::Status NotFound(absl::string_view kind, absl::string_view name) {
   return Error(absl::StatusCode::kNotFound, v1::ERROR_REASON_RESOURCE_NOT_FOUND,
-               absl::StrCat("no ", kind, " ", name),
+               absl::StrCat("no ", kind, " ", name, "; `retort ", kind,
+                            "s list` shows which there are"),
                {{"name", std::string(name)}});
 }
 

@@ -38,7 +38,8 @@ absl::Status Error(absl::StatusCode code, v1::ErrorReason reason,
                    absl::string_view message,
                    const std::map<std::string, std::string>& metadata = {});
 
-// NOT_FOUND with RESOURCE_NOT_FOUND: "no job projects/p/jobs/j".
+// NOT_FOUND with RESOURCE_NOT_FOUND for a job, model or deployment: "no job
+// projects/p/jobs/j; `retort jobs list` shows which there are".
 absl::Status NotFound(absl::string_view kind, absl::string_view name);
 
 // UNIMPLEMENTED with NOT_IMPLEMENTED. `what` is a noun phrase: "LPIPS".

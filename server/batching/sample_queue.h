@@ -67,7 +67,6 @@ class SampleQueue {
   absl::Time NextDeadline() const;
 
   bool empty() const { return entries_.empty(); }
-  bool HasWaiting() const { return !waiting_.empty(); }
   int64_t samples() const { return samples_; }
 
  private:

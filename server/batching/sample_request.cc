@@ -81,6 +81,20 @@ void CheckGamma(const v1::SampleRequest& request, const ServedModel& model,
   }
 }
 
+void CheckSolver(const v1::SampleRequest& request, const ServedModel& model,
+                 Violations* bad) {
+  if (!v1::Solver_IsValid(request.solver())) {
+    bad->push_back(
+        {"solver",
+         absl::StrCat("has no value ", static_cast<int>(request.solver()))});
+  } else if (request.solver() != v1::SOLVER_UNSPECIFIED &&
+             model.kind != v1::Model::KIND_TEACHER) {
+    bad->push_back({"solver",
+                    "is for teachers only: this model jumps, without a "
+                    "solver; leave it out"});
+  }
+}
+
 void CheckClasses(const v1::SampleRequest& request, const ServedModel& model,
                   Violations* bad) {
   if (request.classes().empty()) return;
@@ -134,10 +148,15 @@ absl::StatusOr<v1::SampleRequest> ResolveSampleRequest(
   if (resolved.format() == v1::IMAGE_FORMAT_UNSPECIFIED) {
     resolved.set_format(v1::IMAGE_FORMAT_RAW_UINT8);
   }
+  if (resolved.solver() == v1::SOLVER_UNSPECIFIED &&
+      model.kind == v1::Model::KIND_TEACHER) {
+    resolved.set_solver(v1::SOLVER_HEUN);
+  }
   Violations bad;
   CheckSamples(resolved, limits, &bad);
   CheckSteps(resolved, limits, &bad);
   CheckGamma(resolved, model, &bad);
+  CheckSolver(resolved, model, &bad);
   CheckClasses(resolved, model, &bad);
   if (bad.empty() && AnswerBytes(resolved, model) > limits.max_bytes) {
     bad.push_back(
@@ -148,6 +167,10 @@ absl::StatusOr<v1::SampleRequest> ResolveSampleRequest(
   }
   if (!bad.empty()) {
     return service::BadFields(v1::ERROR_REASON_INVALID_ARGUMENT, bad);
+  }
+  if (resolved.solver() == v1::SOLVER_EULER) {
+    return service::NotImplemented("SOLVER_EULER",
+                                   "use SOLVER_HEUN, or leave the solver out");
   }
   // The number of times says it all.
   if (!resolved.times().empty()) resolved.set_steps(0);

@@ -28,10 +28,11 @@ struct SampleLimits {
 };
 
 // Checks `request` against the model and returns it with every default filled
-// in: samples, steps or times, format, and one class per image. Whether times
-// fit the model's noise levels is for the replica to say.
+// in: samples, steps or times, format, a teacher's solver, and one class per
+// image. Whether times fit the model's noise levels is for the replica to say.
 //
-// Errors: INVALID_ARGUMENT with a violation per field and what is allowed.
+// Errors: INVALID_ARGUMENT with a violation per field and what is allowed;
+// UNIMPLEMENTED (NOT_IMPLEMENTED) for a solver that is not there yet.
 absl::StatusOr<v1::SampleRequest> ResolveSampleRequest(
     const v1::SampleRequest& request, const ServedModel& model,
     const SampleLimits& limits);

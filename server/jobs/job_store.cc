@@ -176,6 +176,16 @@ absl::Status JobStore::Insert(db::Connection& connection, const NewJob& new_job,
               {{v1::JobEvent::KIND_STATE, StateMessage(record->job)}});
 }
 
+absl::Status JobStore::CheckIsNew(const std::string& name) const {
+  const absl::Status taken = Get(name).status();
+  if (absl::IsNotFound(taken)) return absl::OkStatus();
+  RETORT_RETURN_IF_ERROR(taken);
+  return service::Error(
+      absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
+      absl::StrCat(name, " exists; choose another job_id, or leave it out"),
+      {{"name", name}});
+}
+
 absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
   const service::ResourceName name{
       new_job.project, service::kJobs,
@@ -193,15 +203,7 @@ absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
       absl::StatusOr<v1::Job> earlier = FindByRequest(new_job);
       if (!absl::IsNotFound(earlier.status())) return earlier;
     }
-    const absl::Status taken = Get(name.ToString()).status();
-    if (taken.ok()) {
-      return service::Error(
-          absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
-          absl::StrCat(name.ToString(),
-                       " exists; choose another job_id, or leave it out"),
-          {{"name", name.ToString()}});
-    }
-    if (!absl::IsNotFound(taken)) return taken;
+    RETORT_RETURN_IF_ERROR(CheckIsNew(name.ToString()));
     // A folder without a row is what a crash left of a deleted job: its
     // checkpoints must not become this job's.
     const base::JobDir dir = DirOf(name);

@@ -73,6 +73,9 @@ class JobStore {
   // none, AlreadyExists (REQUEST_ID_REUSED) as above.
   absl::StatusOr<v1::Job> FindByRequest(const NewJob& new_job) const;
 
+  // AlreadyExists if there is a job of this name.
+  absl::Status CheckIsNew(const std::string& name) const;
+
   // NotFound (RESOURCE_NOT_FOUND) here and below for an unknown name.
   absl::StatusOr<JobRecord> Get(const std::string& name) const;
 

@@ -1,6 +1,7 @@
 #include "server/jobs/spec_resolver.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -26,7 +27,15 @@ constexpr int64_t kMaxBatchSize = int64_t{1} << 16;
 constexpr int64_t kMaxIterations = 1000000000;
 constexpr int64_t kMaxImages = int64_t{1} << 24;
 constexpr int64_t kMaxKnots = 10000;
-constexpr int64_t kMaxTimes = 1000;
+constexpr int64_t kMaxTimes = 4096;
+// The tables of a student lie in its manifest, and grow with the square.
+constexpr int64_t kMaxFittedTimes = 256;
+
+// As few digits as name this number and no other.
+std::string Shortest(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
 
 // Sets `field` of `message` to `value` if it was left out.
 #define RETORT_DEFAULT(message, field, value) \
@@ -218,8 +227,9 @@ class Resolution {
       RETORT_DEFAULT(noise, sigma_data, own.sigma_data);
       problems_.Require(
           noise->sigma_data() == own.sigma_data, at + ".sigma_data",
-          absl::StrCat("is ", noise->sigma_data(), ", but the teacher's is ",
-                       own.sigma_data, "; write that, or leave it out"));
+          absl::StrCat("is ", Shortest(noise->sigma_data()),
+                       ", but the teacher's is ", Shortest(own.sigma_data),
+                       "; write that, or leave it out"));
     }
     Noise(noise, at);
   }
@@ -236,7 +246,7 @@ class Resolution {
     problems_.Require(
         noise->sigma_min() < noise->sigma_max(), at + ".sigma_min",
         absl::StrCat("is ", noise->sigma_min(), ", not below sigma_max, ",
-                     noise->sigma_max()));
+                     noise->sigma_max(), "; choose a smaller one"));
   }
 
   void Optimizer(v1::OptimizerSpec* optimizer, v1::OptimizerSpec::Kind kind,
@@ -348,7 +358,7 @@ class Resolution {
     if (task->trajectories() != -1) {  // none
       Count(task->trajectories(), 1, kMaxImages, at + ".trajectories");
     }
-    Count(task->grid_size(), 2, kMaxTimes, at + ".grid_size");
+    Count(task->grid_size(), 2, kMaxFittedTimes, at + ".grid_size");
   }
 
   static bool NeedsArtifact(v1::PreconditioningKind kind) {

@@ -46,7 +46,10 @@ absl::StatusOr<v1::Deployment> DeploymentStore::FindRequest(
           return absl::OkStatus();
         });
   }));
-  if (found.name().empty()) return service::NotFound("request", request_id);
+  if (found.name().empty()) {
+    return absl::NotFoundError(
+        absl::StrCat("no deployment with request_id ", request_id));
+  }
   if (found_sha256 != request_sha256) {
     return service::Error(
         absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_REQUEST_ID_REUSED,

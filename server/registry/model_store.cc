@@ -69,7 +69,8 @@ absl::Status VerifyFiles(const std::string& dir, const ModelFacts& facts) {
     if (actual != expected) {
       return absl::DataLossError(
           absl::StrCat(path, " is damaged: its manifest says SHA-256 ",
-                       expected, ", the file has ", actual));
+                       expected, ", the file has ", actual,
+                       "; check the disk, then make the model again"));
     }
   }
   return absl::OkStatus();
@@ -303,8 +304,13 @@ absl::StatusOr<v1::Model> ModelStore::Adopt(const std::string& name,
   const absl::Status registered = Register(model, dir, "", "");
   if (absl::IsAlreadyExists(registered)) {
     // Two calls for one result, or an import that was faster.
-    RETORT_ASSIGN_OR_RETURN(const v1::Model other, Get(name));
-    return IfAdopted(other, dir);
+    const absl::StatusOr<v1::Model> other = Get(name);
+    if (absl::IsNotFound(other.status())) {
+      return absl::UnavailableError(
+          absl::StrCat(name, " is on its way in or out; try again"));
+    }
+    RETORT_RETURN_IF_ERROR(other.status());
+    return IfAdopted(*other, dir);
   }
   RETORT_RETURN_IF_ERROR(registered);
   return model;
@@ -345,7 +351,8 @@ absl::StatusOr<v1::Model> ModelStore::FindImport(
     }));
   }
   if (model.name().empty()) {
-    return service::NotFound("import with request_id", header.request_id());
+    return absl::NotFoundError(
+        absl::StrCat("no import with request_id ", header.request_id()));
   }
   if (request_sha256 != RequestHash(header)) {
     return service::Error(

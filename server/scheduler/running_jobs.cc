@@ -82,7 +82,9 @@ absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
         executor_->Adopt(name, record.epoch, {record.pid, record.start_ticks},
                          record.token_sha256);
     if (absl::IsNotFound(adopted)) {
-      RequeueUncounted(name, "its worker was gone when the service started");
+      Settle(name, [this, name] {
+        return Requeue(name, "its worker was gone when the service started");
+      });
       return absl::OkStatus();
     }
     RETORT_RETURN_IF_ERROR(adopted);
@@ -97,7 +99,7 @@ absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
   return absl::OkStatus();
 }
 
-absl::Status RunningJobs::StartJob(const std::string& name) {
+absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   const std::string token = executor::NewToken();
   // On disk before the process exists, so that a server that takes over knows
   // whom it may hear from.
@@ -123,14 +125,13 @@ absl::Status RunningJobs::StartJob(const std::string& name) {
   if (!process.ok()) {
     const std::string cause = absl::StrCat("its worker cannot be started: ",
                                            process.status().message());
-    if (MayPass(process.status())) {
-      TryAgain(name, cause, "");
-    } else {
-      FailJob(name, cause);
-    }
-    return absl::OkStatus();
+    RETORT_LOG(warn, "{}: {}", name, cause);
+    const bool passing = MayPass(process.status());
+    Settle(name, [this, name, cause, passing] {
+      return passing ? PutOff(name, cause) : FailJob(name, cause);
+    });
+    return false;
   }
-  not_before_.erase(name);
   metrics_->CountWorkerStart(kRole);
   Entry& entry = running_[name] = Entry();
   entry.epoch = record.epoch;
@@ -144,12 +145,16 @@ absl::Status RunningJobs::StartJob(const std::string& name) {
                                   return absl::OkStatus();
                                 })
                        .status());
-  return absl::OkStatus();
+  return true;
 }
 
 RunningJobs::Entry* RunningJobs::Find(const std::string& name, int64_t epoch) {
   const auto found = running_.find(name);
-  if (found == running_.end() || found->second.epoch != epoch) return nullptr;
+  // One to settle has no worker any more: whoever says so is not it.
+  if (found == running_.end() || found->second.epoch != epoch ||
+      found->second.settle) {
+    return nullptr;
+  }
   return &found->second;
 }
 
@@ -162,9 +167,12 @@ void RunningJobs::SetLimit(Entry* entry, Entry::Limit limit,
 
 void RunningJobs::Cancel(const std::string& name) {
   const auto found = running_.find(name);
-  if (found == running_.end()) return;
+  if (found == running_.end()) {
+    pauses_.erase(name);
+    return;
+  }
   Entry& entry = found->second;
-  if (entry.ended) return;
+  if (entry.ended || entry.settle) return;
   if (entry.session != nullptr) {
     SendControl(entry.session.get(), Control::ACTION_CANCEL,
                 "cancelled by request");
@@ -243,7 +251,8 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
     absl::StatusOr<internal::v1::Assignment> assignment =
         MakeAssignment(*record);
     if (!assignment.ok()) {
-      FailJob(name, std::string(assignment.status().message()));
+      LogIfError(name,
+                 FailJob(name, std::string(assignment.status().message())));
       entry->ended = true;
       KillBecause(name, entry, "its job cannot be done");
       return;
@@ -281,6 +290,7 @@ void RunningJobs::Message(const std::string& name, int64_t epoch,
       break;
     }
     case internal::v1::AttachRequest::kCheckpoint:
+      pauses_.erase(name);
       LogIfError(name, store_->RecordCheckpoint(
                            name, message.checkpoint().checkpoint()));
       break;
@@ -309,6 +319,7 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
                             const internal::v1::TaskEnded& ended) {
   using internal::v1::TaskEnded;
   absl::Status status;
+  bool put_off = false;
   const absl::StatusOr<jobs::JobRecord> before = store_->Get(name);
   const bool told_already = entry->ended || absl::IsNotFound(before.status()) ||
                             (before.ok() && jobs::IsEnded(before->job.state()));
@@ -317,22 +328,19 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
   } else if (!told_already && ended.outcome() == TaskEnded::OUTCOME_SUCCEEDED) {
     status = Succeed(name, ended);
   } else if (!told_already) {
-    status = store_
-                 ->Update(name,
-                          [&](jobs::JobRecord& r, auto*) {
-                            r.job.set_state(EndState(r.job.state(), ended));
-                            r.job.set_state_reason(ended.reason());
-                            return absl::OkStatus();
-                          })
-                 .status();
-    if (ended.outcome() == TaskEnded::OUTCOME_DEFERRED) {
-      not_before_[name] = clock_->Now() + options_.full_disk_wait;
-    }
+    const auto after = store_->Update(name, [&](jobs::JobRecord& r, auto*) {
+      r.job.set_state(EndState(r.job.state(), ended));
+      r.job.set_state_reason(ended.reason());
+      return absl::OkStatus();
+    });
+    status = after.status();
+    put_off = after.ok() && after->job.state() == J::STATE_QUEUED &&
+              ended.outcome() == TaskEnded::OUTCOME_DEFERRED;
   }
   if (!status.ok() && !MayPass(status)) {
-    FailJob(name, absl::StrCat("its result cannot be taken over: ",
-                               status.message()));
-    status = absl::OkStatus();
+    status = FailJob(name, absl::StrCat("its result cannot be taken over: ",
+                                        status.message()));
+    if (!MayPass(status)) status = absl::OkStatus();
   }
   if (!status.ok()) {
     // Not acknowledged: the worker says it again with its next stream.
@@ -341,6 +349,11 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
       entry->session->Close(absl::UnavailableError(status.message()));
     }
     return;
+  }
+  if (put_off) {
+    Wait(name);
+  } else if (!told_already) {
+    pauses_.erase(name);
   }
   entry->ended = true;
   if (entry->session != nullptr) SendAcknowledged(entry->session.get());
@@ -414,7 +427,7 @@ void RunningJobs::Detached(const std::string& name, int64_t epoch) {
   if (entry == nullptr) return;
   entry->session.reset();
   if (entry->exit.has_value()) {
-    Finish(name, *entry);
+    Finish(name, entry);
   } else if (!entry->ended && entry->limit == Entry::Limit::kNone) {
     SetLimit(entry, Entry::Limit::kLease, options_.lease);
   }
@@ -428,42 +441,60 @@ void RunningJobs::Exited(const std::string& name, int64_t epoch,
   if (entry->session != nullptr && !entry->ended) {
     SetLimit(entry, Entry::Limit::kDrain, kDrainTime);
   } else {
-    Finish(name, *entry);
+    Finish(name, entry);
   }
 }
 
-void RunningJobs::Finish(const std::string& name, const Entry& entry) {
-  if (!entry.ended) WorkerLost(name, entry, *entry.exit);
+void RunningJobs::Finish(const std::string& name, Entry* entry) {
   metrics_->RemoveJob(name);
-  running_.erase(name);  // and with it `entry`
-}
-
-void RunningJobs::WorkerLost(const std::string& name, const Entry& entry,
-                             const executor::ExitStatus& exit) {
+  if (entry->ended) {
+    running_.erase(name);
+    return;
+  }
   if (stopping_) {
-    RequeueUncounted(name, "the service stopped");
+    Settle(name, [this, name] { return Requeue(name, "the service stopped"); });
     return;
   }
   metrics_->CountWorkerFailure(kRole);
-  std::string cause = exit.ToString();
-  if (!entry.killed_because.empty()) {
-    cause = absl::StrCat(entry.killed_because, " (", cause, ")");
+  std::string cause = entry->exit->ToString();
+  if (!entry->killed_because.empty()) {
+    cause = absl::StrCat(entry->killed_because, " (", cause, ")");
   }
+  cause = absl::StrCat("worker lost: ", cause);
+  RETORT_LOG(warn, "{}: {}", name, cause);
   const std::vector<std::string> lines =
       LastLines(store_->DirOf(Parsed(name)).log_path(), kLogLinesInCause);
   const std::string details =
       lines.empty()
           ? ""
           : absl::StrCat("; its last log lines:\n", absl::StrJoin(lines, "\n"));
-  TryAgain(name, absl::StrCat("worker lost: ", cause), details);
+  Settle(name, [this, name, cause, details] {
+    return WorkerLost(name, cause, details);
+  });
 }
 
-void RunningJobs::TryAgain(const std::string& name, const std::string& cause,
-                           const std::string& details) {
-  RETORT_LOG(warn, "{}: {}", name, cause);
-  const auto record = store_->Update(
-      name,
-      [&](jobs::JobRecord& r, std::vector<jobs::JobStore::EventText>* events) {
+void RunningJobs::Settle(const std::string& name,
+                         std::function<absl::Status()> settle) {
+  const absl::Status status = settle();
+  LogIfError(name, status);
+  // A server that stops leaves it to the next one, which finds the job without
+  // a process.
+  if (!MayPass(status) || stopping_) {
+    running_.erase(name);
+    return;
+  }
+  Entry& entry = running_[name];
+  entry.settle = std::move(settle);
+  SetLimit(&entry, Entry::Limit::kSettle, options_.settle_interval);
+}
+
+absl::Status RunningJobs::WorkerLost(const std::string& name,
+                                     const std::string& cause,
+                                     const std::string& details) {
+  RETORT_ASSIGN_OR_RETURN(
+      const jobs::JobRecord record,
+      store_->Update(name, [&](jobs::JobRecord& r,
+                               std::vector<jobs::JobStore::EventText>* events) {
         if (!jobs::HasWorker(r.job.state())) return absl::OkStatus();
         events->push_back(
             {v1::JobEvent::KIND_WARNING, absl::StrCat(cause, details)});
@@ -484,49 +515,62 @@ void RunningJobs::TryAgain(const std::string& name, const std::string& cause,
                            r.failures, " of ", options_.max_failures));
         }
         return absl::OkStatus();
-      });
-  LogIfError(name, record.status());
-  if (record.ok() && record->job.state() == J::STATE_QUEUED) {
+      }));
+  pauses_.erase(name);
+  if (record.job.state() == J::STATE_QUEUED) {
     const int doublings =
-        static_cast<int>(std::clamp<int64_t>(record->failures - 1, 0, 6));
-    not_before_[name] = clock_->Now() + options_.backoff * (1 << doublings);
+        static_cast<int>(std::clamp<int64_t>(record.failures - 1, 0, 6));
+    pauses_[name].until = clock_->Now() + options_.backoff * (1 << doublings);
   }
+  return absl::OkStatus();
 }
 
-void RunningJobs::FailJob(const std::string& name, const std::string& reason) {
-  LogIfError(name,
-             store_
-                 ->Update(name,
-                          [&](jobs::JobRecord& r, auto*) {
-                            if (jobs::IsEnded(r.job.state())) {
-                              return absl::OkStatus();
-                            }
-                            r.job.set_state(r.job.state() == J::STATE_CANCELLING
-                                                ? J::STATE_CANCELLED
-                                                : J::STATE_FAILED);
-                            r.job.set_state_reason(reason);
-                            return absl::OkStatus();
-                          })
-                 .status());
+absl::Status RunningJobs::FailJob(const std::string& name,
+                                  const std::string& reason) {
+  pauses_.erase(name);
+  return store_
+      ->Update(name,
+               [&](jobs::JobRecord& r, auto*) {
+                 if (jobs::IsEnded(r.job.state())) return absl::OkStatus();
+                 r.job.set_state(r.job.state() == J::STATE_CANCELLING
+                                     ? J::STATE_CANCELLED
+                                     : J::STATE_FAILED);
+                 r.job.set_state_reason(reason);
+                 return absl::OkStatus();
+               })
+      .status();
 }
 
-void RunningJobs::RequeueUncounted(const std::string& name,
-                                   const std::string& reason) {
-  LogIfError(name, store_
-                       ->Update(name,
-                                [&](jobs::JobRecord& r, auto*) {
-                                  const jobs::State state = r.job.state();
-                                  if (!jobs::HasWorker(state))
-                                    return absl::OkStatus();
-                                  r.job.set_state(state == J::STATE_CANCELLING
-                                                      ? J::STATE_CANCELLED
-                                                  : state == J::STATE_PAUSING
-                                                      ? J::STATE_PAUSED
-                                                      : J::STATE_QUEUED);
-                                  r.job.set_state_reason(reason);
-                                  return absl::OkStatus();
-                                })
-                       .status());
+absl::Status RunningJobs::Requeue(const std::string& name,
+                                  const std::string& reason) {
+  return store_
+      ->Update(name,
+               [&](jobs::JobRecord& r, auto*) {
+                 const jobs::State state = r.job.state();
+                 if (!jobs::HasWorker(state)) return absl::OkStatus();
+                 r.job.set_state(state == J::STATE_CANCELLING
+                                     ? J::STATE_CANCELLED
+                                 : state == J::STATE_PAUSING ? J::STATE_PAUSED
+                                                             : J::STATE_QUEUED);
+                 r.job.set_state_reason(reason);
+                 return absl::OkStatus();
+               })
+      .status();
+}
+
+absl::Status RunningJobs::PutOff(const std::string& name,
+                                 const std::string& reason) {
+  RETORT_RETURN_IF_ERROR(
+      Requeue(name, absl::StrCat(reason, "; it is tried again")));
+  Wait(name);
+  return absl::OkStatus();
+}
+
+void RunningJobs::Wait(const std::string& name) {
+  Pause& pause = pauses_[name];
+  const int doublings = std::min(pause.waits++, 20);
+  pause.until = clock_->Now() + std::min(options_.first_wait * (1 << doublings),
+                                         options_.max_wait);
 }
 
 void RunningJobs::KillBecause(const std::string& name, Entry* entry,
@@ -556,8 +600,9 @@ void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
     case Entry::Limit::kAttach:
       if (entry->unknown_process) {
         links_->Forget(name, entry->epoch);
-        RequeueUncounted(name, "no worker was found when the service started");
-        running_.erase(name);
+        Settle(name, [this, name] {
+          return Requeue(name, "no worker was found when the service started");
+        });
       } else {
         KillBecause(name, entry, "the worker did not attach in time");
       }
@@ -572,7 +617,10 @@ void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
       KillBecause(name, entry, "the worker did not exit after its last word");
       break;
     case Entry::Limit::kDrain:
-      Finish(name, *entry);
+      Finish(name, entry);
+      break;
+    case Entry::Limit::kSettle:
+      Settle(name, entry->settle);
       break;
     case Entry::Limit::kNone:
       break;
@@ -588,8 +636,8 @@ std::vector<RunningJob> RunningJobs::Running() const {
 }
 
 absl::Time RunningJobs::NotBefore(const std::string& name) const {
-  const auto found = not_before_.find(name);
-  return found == not_before_.end() ? absl::InfinitePast() : found->second;
+  const auto found = pauses_.find(name);
+  return found == pauses_.end() ? absl::InfinitePast() : found->second.until;
 }
 
 }  // namespace retort::scheduler

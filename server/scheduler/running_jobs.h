@@ -2,6 +2,7 @@
 #define RETORT_SERVER_SCHEDULER_RUNNING_JOBS_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "retort/internal/v1/worker.pb.h"
@@ -37,9 +39,13 @@ struct RunningJobsOptions {
   int max_failures = 3;
   // Wait before the next try; doubles with each loss.
   absl::Duration backoff = absl::Seconds(2);
-  // Wait before a job that found the disk full runs again. Such a job waits
-  // for people and is not given up: what it has trained is in its checkpoints.
-  absl::Duration full_disk_wait = absl::Seconds(10);
+  // Wait before a job runs again that found the disk full, or for which there
+  // was no process; doubles each time, up to max_wait. Such a job waits for
+  // people and is not given up.
+  absl::Duration first_wait = absl::Seconds(10);
+  absl::Duration max_wait = absl::Minutes(10);
+  // Between tries to write down what has become of a job.
+  absl::Duration settle_interval = absl::Seconds(5);
 };
 
 // The jobs that have (or may have) a worker process: starts workers, gives
@@ -56,10 +62,10 @@ class RunningJobs {
   // Takes over a job that an earlier server left with a worker.
   absl::Status Recover(const jobs::JobRecord& record);
 
-  // Starts a worker for a queued job. An error of the executor goes to the
-  // job, which fails, or is tried again if the error may pass; other errors
-  // (the job is not QUEUED any more) are returned.
-  absl::Status StartJob(const std::string& name);
+  // Starts a worker for a queued job; false if the executor could not: then
+  // the job has failed or, if the error may pass, waits for its next try.
+  // Other errors (the job is not QUEUED any more) are returned.
+  absl::StatusOr<bool> StartJob(const std::string& name);
 
   // The job is CANCELLING: tell the worker.
   void Cancel(const std::string& name);
@@ -97,8 +103,19 @@ class RunningJobs {
     std::string killed_because;
     // How the process ended, while its last messages may still be on the way.
     std::optional<executor::ExitStatus> exit;
+    // There is no process any more, and the store could not be told yet what
+    // that means for the job. Called until it could.
+    std::function<absl::Status()> settle;
     // A time limit, and what it is for.
-    enum class Limit { kNone, kAttach, kLease, kCancel, kExit, kDrain };
+    enum class Limit {
+      kNone,
+      kAttach,
+      kLease,
+      kCancel,
+      kExit,
+      kDrain,
+      kSettle
+    };
     Limit limit = Limit::kNone;
     absl::Time limit_at = absl::InfiniteFuture();
     // The process is not known to the executor (a crash of the server between
@@ -118,16 +135,19 @@ class RunningJobs {
                  const internal::v1::TaskEnded& ended);
   absl::Status Succeed(const std::string& name,
                        const internal::v1::TaskEnded& ended);
-  void FailJob(const std::string& name, const std::string& reason);
-  void WorkerLost(const std::string& name, const Entry& entry,
-                  const executor::ExitStatus& exit);
-  // Back to the queue for a while, or FAILED once this has happened too often.
-  // `details` goes to the events only.
-  void TryAgain(const std::string& name, const std::string& cause,
-                const std::string& details);
-  void RequeueUncounted(const std::string& name, const std::string& reason);
+  absl::Status FailJob(const std::string& name, const std::string& reason);
+  // What becomes of a job whose worker ended without a last word.
+  absl::Status WorkerLost(const std::string& name, const std::string& cause,
+                          const std::string& details);
+  absl::Status Requeue(const std::string& name, const std::string& reason);
+  // Requeues, for a while that grows each time.
+  absl::Status PutOff(const std::string& name, const std::string& reason);
+  void Wait(const std::string& name);
   // The process has ended and all it said has been heard.
-  void Finish(const std::string& name, const Entry& entry);
+  void Finish(const std::string& name, Entry* entry);
+  // Tells the store what has become of a job without a process, now or, if
+  // the store has no room, as soon as it has. Ends the entry, if there is one.
+  void Settle(const std::string& name, std::function<absl::Status()> settle);
   static jobs::State EndState(jobs::State before,
                               const internal::v1::TaskEnded& ended);
 
@@ -140,7 +160,11 @@ class RunningJobs {
   metrics::ServiceMetrics* const metrics_;
 
   std::map<std::string, Entry> running_;
-  std::map<std::string, absl::Time> not_before_;
+  struct Pause {
+    absl::Time until;
+    int waits = 0;  // in a row, without anything done between them
+  };
+  std::map<std::string, Pause> pauses_;
   bool stopping_ = false;
 };
 

@@ -146,13 +146,13 @@ absl::Time Scheduler::StartJobs() {
   }
   absl::Time wake = decision.wake;
   for (const std::string& name : decision.start) {
-    const absl::Status started = running_.StartJob(name);
+    const absl::StatusOr<bool> started = running_.StartJob(name);
     if (!started.ok()) {
-      RETORT_LOG(warn, "{} is not started: {}", name, started.ToString());
+      RETORT_LOG(warn, "{} is not started: {}", name,
+                 started.status().ToString());
+    } else if (!*started) {
+      wake = snapshot.now;  // its place may be somebody else's
     }
-    // Put off, if its worker could not be started for now.
-    const absl::Time again = running_.NotBefore(name);
-    if (again > snapshot.now) wake = std::min(wake, again);
   }
   return wake;
 }

@@ -5,7 +5,6 @@
 #include "core/eval/feature_extractor.h"
 #include "core/io/model_file.h"
 #include "server/worker/loaded_model.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {

@@ -37,8 +37,9 @@ absl::StatusOr<TaskEnded> EstimatePreconditioning(
           },
           [&] { return context.control->stopping(); }));
   const base::JobDir dir(context.assignment.job_dir());
-  RETORT_RETURN_IF_ERROR(
-      analytic::WriteArtefact(artefact, dir.result_dir()).status());
+  RETORT_RETURN_IF_ERROR(WriteWhenThereIsRoom(context, [&] {
+    return analytic::WriteArtefact(artefact, dir.result_dir()).status();
+  }));
   if (artefact.moments) {
     RETORT_ASSIGN_OR_RETURN(const std::string gaps,
                             analytic::GapTable(artefact));

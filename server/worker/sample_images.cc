@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/io/png.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {

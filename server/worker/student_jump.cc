@@ -11,7 +11,6 @@
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/io/model_file.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {

@@ -2,13 +2,14 @@
 
 #include <exception>
 #include <new>
+#include <stdexcept>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/base/log.h"
 #include "server/worker/estimate_task.h"
 #include "server/worker/evaluate_task.h"
 #include "server/worker/train_task.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 
@@ -92,6 +93,27 @@ TaskEnded FailedEnd(const absl::Status& status, const TaskControl& control) {
   return ended;
 }
 
+absl::Status WriteWhenThereIsRoom(const TaskContext& context,
+                                  const std::function<absl::Status()>& write,
+                                  absl::Duration interval) {
+  absl::Status status = write();
+  if (absl::IsResourceExhausted(status)) {
+    context.outbox->SendWarning(absl::StrCat(
+        status.message(), "; it is written as soon as there is room"));
+  }
+  while (absl::IsResourceExhausted(status)) {
+    const absl::Time again = absl::Now() + interval;
+    while (absl::Now() < again) {
+      if (context.control->stopping()) {
+        return absl::CancelledError(status.message());
+      }
+      absl::SleepFor(absl::Milliseconds(100));
+    }
+    status = write();
+  }
+  return status;
+}
+
 TaskEnded DeferredEnd(const absl::Status& status) {
   TaskEnded ended;
   ended.set_outcome(TaskEnded::OUTCOME_DEFERRED);
@@ -114,10 +136,15 @@ TaskEnded RunTask(const TaskContext& context) {
   } catch (const std::bad_alloc&) {
     ended = absl::ResourceExhaustedError(
         "out of memory; use a smaller batch_size, or a machine with more");
-  } catch (const std::exception& error) {
+  } catch (const std::length_error& error) {
     ended = absl::InternalError(
         absl::StrCat("the task cannot be done: ", error.what(),
                      "; look for a number in the spec that is far too large"));
+  } catch (const std::exception& error) {
+    ended = absl::InternalError(absl::StrCat(
+        "the task cannot be done: ", error.what(),
+        "; what it did last is in its log (retort jobs logs). If no file of "
+        "its models is damaged, this is a defect of retort-worker"));
   }
   if (ended.ok()) return *ended;
   RETORT_LOG(error, "{}", std::string(ended.status().message()));

@@ -2,11 +2,13 @@
 #define RETORT_SERVER_WORKER_TASK_H_
 
 #include <atomic>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "core/train/progress.h"
 #include "retort/internal/v1/worker.pb.h"
 #include "server/worker/outbox.h"
@@ -56,6 +58,13 @@ internal::v1::TaskEnded StoppedEnd(StopReason reason, absl::string_view where);
 // the status is Cancelled.
 internal::v1::TaskEnded FailedEnd(const absl::Status& status,
                                   const TaskControl& control);
+
+// Calls `write` until it does not lack room on the disk any more: what took
+// hours is in memory, and people can make room. The first lack is a warning.
+// Cancelled if the task is to stop meanwhile.
+absl::Status WriteWhenThereIsRoom(const TaskContext& context,
+                                  const std::function<absl::Status()>& write,
+                                  absl::Duration interval = absl::Seconds(5));
 
 // Room on the disk is missing: the task is to run again, from its checkpoints.
 internal::v1::TaskEnded DeferredEnd(const absl::Status& status);

@@ -4,7 +4,6 @@
 #include "core/base/status_macros.h"
 #include "core/base/stop_flag.h"
 #include "core/data/fashion_mnist.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {

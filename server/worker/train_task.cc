@@ -1,5 +1,7 @@
 #include "server/worker/train_task.h"
 
+#include <torch/utils.h>
+
 #include <memory>
 #include <utility>
 
@@ -13,7 +15,6 @@
 #include "server/worker/progress_report.h"
 #include "server/worker/spec_to_options.h"
 #include "server/worker/student_jump.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {

@@ -1,11 +1,11 @@
 #include "server/worker/worker.h"
 
+#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/stop_flag.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {

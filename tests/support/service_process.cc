@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -79,8 +78,8 @@ void ServiceProcess::Kill() {
   ASSERT_TRUE(server_->Wait(kPatience).has_value());
 }
 
-int ServiceProcess::Stop() {
-  server_->Signal(SIGTERM);
+int ServiceProcess::Stop(int signal) {
+  server_->Signal(signal);
   return server_->Wait(kPatience).value_or(-1);
 }
 

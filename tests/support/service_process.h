@@ -1,6 +1,7 @@
 #ifndef RETORT_TESTS_SUPPORT_SERVICE_PROCESS_H_
 #define RETORT_TESTS_SUPPORT_SERVICE_PROCESS_H_
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <memory>
@@ -38,8 +39,8 @@ class ServiceProcess {
   void Start(const std::string& listen = "127.0.0.1:0");
   // kill -9 of retortd alone; its workers live on.
   void Kill();
-  // SIGTERM; returns retortd's exit code, -1 if it did not end in time.
-  int Stop();
+  // Asks retortd to end; returns its exit code, -1 if it did not end in time.
+  int Stop(int signal = SIGTERM);
 
   // Runs `retort` with these arguments.
   ProcessResult Cli(const std::vector<std::string>& arguments);

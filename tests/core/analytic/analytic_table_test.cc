@@ -1,8 +1,8 @@
 #include "core/analytic/analytic_table.h"
 
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <cmath>
 #include <memory>

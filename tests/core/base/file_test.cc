@@ -52,7 +52,7 @@ TEST(FileTest, RefusesAFileAboveTheLimit) {
   ASSERT_THAT(AtomicWriteFile(dir / "f", "12345"), IsOk());
   EXPECT_THAT(ReadFile(dir / "f", 5), IsOkAndHolds("12345"));
   EXPECT_THAT(ReadFile(dir / "f", 4),
-              StatusIs(absl::StatusCode::kResourceExhausted,
+              StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("larger than the 4 bytes")));
 }
 

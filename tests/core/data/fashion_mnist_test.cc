@@ -120,13 +120,6 @@ TEST_F(FashionMnistTest, SaysWhereACompressedFileBreaks) {
                                         HasSubstr("truncated"))));
 }
 
-TEST(FashionMnistClassNameTest, NamesTheTenClasses) {
-  EXPECT_EQ(FashionMnistClassName(0), "T-shirt/top");
-  EXPECT_EQ(FashionMnistClassName(9), "Ankle boot");
-  EXPECT_EQ(FashionMnistClassName(10), "");
-  EXPECT_EQ(FashionMnistClassName(-1), "");
-}
-
 // The real files, where they are installed.
 TEST(FashionMnistRealTest, LoadsTheInstalledTestSet) {
   if (!base::IsDirectory(kFashionMnistDir)) {

@@ -1,6 +1,8 @@
 #ifndef RETORT_TESTS_CORE_DISTILL_TINY_MODELS_H_
 #define RETORT_TESTS_CORE_DISTILL_TINY_MODELS_H_
 
+#include <torch/utils.h>
+
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -8,7 +10,6 @@
 #include "core/math/jump.h"
 #include "core/nn/consistency_model.h"
 #include "core/nn/denoiser.h"
-#include "torch/torch.h"
 
 namespace retort::testing {
 

@@ -1,10 +1,11 @@
 #include "core/eval/feature_statistics.h"
 
+#include <ATen/ATen.h>
+
 #include <limits>
 
 #include "core/math/counter_random.h"
 #include "tests/support/status_matchers.h"
-#include "torch/torch.h"
 
 namespace retort::eval {
 namespace {

@@ -1,13 +1,14 @@
 #ifndef RETORT_TESTS_CORE_EVAL_TEST_DATA_H_
 #define RETORT_TESTS_CORE_EVAL_TEST_DATA_H_
 
+#include <ATen/ATen.h>
+
 #include <memory>
 #include <utility>
 
 #include "core/base/check.h"
 #include "core/data/tensor_dataset.h"
 #include "core/math/counter_random.h"
-#include "torch/torch.h"
 
 namespace retort::eval {
 

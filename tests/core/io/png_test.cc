@@ -79,27 +79,5 @@ TEST(ToUint8Test, ReturnsEveryByteThatBecameAFloat) {
   EXPECT_TRUE(at::equal(ToUint8(bytes.to(at::kFloat) / 127.5 - 1), bytes));
 }
 
-TEST(ImageGridTest, PlacesImagesRowByRow) {
-  at::Tensor images = at::zeros({3, 1, 2, 2}, at::kByte);
-  for (int64_t i = 0; i < 3; ++i) images[i].fill_(i + 1);
-  const at::Tensor grid = ImageGrid(images, /*cols=*/2, /*pad=*/1);
-  const at::Tensor expected = at::tensor({255, 255, 255, 255, 255, 255, 255,  //
-                                          255, 1,   1,   255, 2,   2,   255,  //
-                                          255, 1,   1,   255, 2,   2,   255,  //
-                                          255, 255, 255, 255, 255, 255, 255,  //
-                                          255, 3,   3,   255, 255, 255, 255,  //
-                                          255, 3,   3,   255, 255, 255, 255,  //
-                                          255, 255, 255, 255, 255, 255, 255})
-                                  .to(at::kByte)
-                                  .view({7, 7});
-  EXPECT_TRUE(at::equal(grid, expected)) << grid;
-}
-
-TEST(ImageGridTest, ChoosesASquareAndPutsColoursLast) {
-  const at::Tensor grid =
-      ImageGrid(at::zeros({5, 3, 4, 4}, at::kByte), /*cols=*/0, /*pad=*/0);
-  EXPECT_EQ(grid.sizes(), at::IntArrayRef({8, 12, 3}));
-}
-
 }  // namespace
 }  // namespace retort::io

@@ -1,7 +1,7 @@
 #include "core/math/counter_random.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
 
 #include <numeric>
 #include <vector>

@@ -1,7 +1,7 @@
 #include "core/math/edm_precond.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace retort::math {
 namespace {

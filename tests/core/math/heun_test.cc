@@ -1,7 +1,7 @@
 #include "core/math/heun.h"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include <cmath>
 #include <vector>

@@ -1,7 +1,7 @@
 #ifndef RETORT_TESTS_CORE_NN_SMALL_NETWORKS_H_
 #define RETORT_TESTS_CORE_NN_SMALL_NETWORKS_H_
 
-#include <torch/torch.h>
+#include <torch/utils.h>
 
 #include "core/nn/denoiser.h"
 

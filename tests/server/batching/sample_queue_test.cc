@@ -105,7 +105,7 @@ TEST(SampleQueueTest, TakesOutWhatWaitsAndWhatIsDispatched) {
   EXPECT_EQ(queue.Take(1).id, 1);
   EXPECT_EQ(queue.Take(2).id, 2);
   EXPECT_TRUE(queue.empty());
-  EXPECT_FALSE(queue.HasWaiting());
+  EXPECT_EQ(queue.Next(kNow), nullptr);
   EXPECT_EQ(queue.samples(), 0);
   EXPECT_EQ(queue.Find(1), nullptr);
 }

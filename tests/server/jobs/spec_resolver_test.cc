@@ -129,7 +129,7 @@ TEST_F(SpecResolverTest, RefusesImpossibleDistillations) {
       {"preconditioning: PRECONDITIONING_KIND_ANALYTIC "
        "preconditioning_artifact: 'projects/p/models/teacher'",
        "name one of kind PRECONDITIONING"},
-      {"grid_size: 1", "must be in [2, 1000]"},
+      {"grid_size: 1", "must be in [2, 4096]"},
       {"grid_size: 5 max_ode_steps: 5", "has 1 to 4 steps"},
       {"dsm_weight: -2", "or -1 to train without it"},
       {"method: METHOD_CM target_inner_ema: true", "for METHOD_CTM only"},

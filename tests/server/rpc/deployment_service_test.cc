@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "server/base/error.h"
 #include "server/rpc/cluster_service.h"
+#include "tests/server/rpc/not_there_yet.h"
 #include "tests/server/rpc/service_fixture.h"
 #include "tests/support/status_matchers.h"
 
@@ -82,16 +82,10 @@ TEST_F(DeploymentServiceTest, GetSaysWhatTheDeploymentDoes) {
   EXPECT_EQ(found.state_reason(), "loads its model");
 }
 
-TEST_F(DeploymentServiceTest, UpdatesAreNotImplementedYet) {
-  grpc::ClientContext context;
-  v1::UpdateDeploymentRequest request;
-  const absl::Status status =
-      FromGrpc(stub_->UpdateDeployment(&context, request, &deployment_));
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
-  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
-  grpc::ClientContext second;
-  EXPECT_THAT(FromGrpc(stub_->RollbackDeployment(&second, {}, &deployment_)),
-              StatusIs(absl::StatusCode::kUnimplemented));
+TEST_F(DeploymentServiceTest, AnswersWhatIsNotThereYetWithAReason) {
+  EXPECT_THAT(MethodsNotThereYet(server_.get(),
+                                 v1::DeploymentService::service_full_name()),
+              ElementsAre("UpdateDeployment", "RollbackDeployment"));
 }
 
 class ClusterServiceTest : public ServiceFixture {
@@ -151,12 +145,10 @@ TEST_F(ClusterServiceTest, TellsWhatRunsAndWhatWaits) {
               ElementsAre("projects/default/jobs/running"));
 }
 
-TEST_F(ClusterServiceTest, QuotasAreNotImplementedYet) {
-  grpc::ClientContext context;
-  v1::Quota quota;
-  const absl::Status status =
-      FromGrpc(stub_->GetQuota(&context, v1::GetQuotaRequest(), &quota));
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
+TEST_F(ClusterServiceTest, AnswersWhatIsNotThereYetWithAReason) {
+  EXPECT_THAT(MethodsNotThereYet(server_.get(),
+                                 v1::ClusterService::service_full_name()),
+              ElementsAre("GetQuota", "UpdateQuota"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "server/base/error.h"
 #include "server/rpc/status.h"
+#include "tests/server/rpc/not_there_yet.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_executor.h"
 #include "tests/support/fake_models.h"
@@ -222,12 +223,9 @@ TEST_F(JobServiceTest, FollowsALogUntilTheJobHasEnded) {
 }
 
 TEST_F(JobServiceTest, AnswersWhatIsNotThereYetWithAReason) {
-  grpc::ClientContext context;
-  v1::Job job;
-  const absl::Status status =
-      FromGrpc(stub_->PauseJob(&context, v1::PauseJobRequest(), &job));
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
-  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
+  EXPECT_THAT(
+      MethodsNotThereYet(server_.get(), v1::JobService::service_full_name()),
+      ElementsAre("PauseJob", "ResumeJob", "ExplainQueue"));
 }
 
 }  // namespace

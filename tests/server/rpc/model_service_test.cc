@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "server/base/error.h"
 #include "server/registry/model_manifest.h"
+#include "tests/server/rpc/not_there_yet.h"
 #include "tests/server/rpc/service_fixture.h"
 #include "tests/support/status_matchers.h"
 
@@ -191,6 +192,12 @@ TEST_F(ModelServiceTest, ADeletedModelIsGone) {
   EXPECT_THAT(Delete(), IsOk());
   EXPECT_THAT(Export(""), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(Delete(), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(ModelServiceTest, EveryMethodIsThere) {
+  EXPECT_THAT(
+      MethodsNotThereYet(server_.get(), v1::ModelService::service_full_name()),
+      IsEmpty());
 }
 
 }  // namespace

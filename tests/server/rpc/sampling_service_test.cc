@@ -31,12 +31,12 @@ class SamplingServiceTest : public ServiceFixture {
   ~SamplingServiceTest() override { Shutdown(); }
 
   // Makes the deployment with a replica that is ready.
-  void Deploy() {
+  void Deploy(const std::string& model = "m") {
     v1::CreateDeploymentRequest request;
     request.set_parent("projects/default");
     request.set_deployment_id("d");
     request.mutable_deployment()->add_models()->set_model(
-        "projects/default/models/m");
+        "projects/default/models/" + model);
     ASSERT_THAT(manager_->Create(request), IsOk());
     epoch_ = executor_.started().back().epoch;
     manager_->OnAttached(kName, epoch_, internal::v1::Hello(), session_);
@@ -48,6 +48,15 @@ class SamplingServiceTest : public ServiceFixture {
     request.set_deployment(kName);
     request.set_samples(1);
     return FromGrpc(stub_->Sample(context, request, &response_));
+  }
+
+  // The answer to a request with this solver that is refused.
+  absl::Status RefusalOf(v1::Solver solver) {
+    grpc::ClientContext context;
+    v1::SampleRequest request;
+    request.set_deployment(kName);
+    request.set_solver(solver);
+    return FromGrpc(stub_->Sample(&context, request, &response_));
   }
 
   // Waits for the replica to be given `count` messages about samples.
@@ -88,6 +97,39 @@ TEST_F(SamplingServiceTest, ErrorsCarryTheirReason) {
       FromGrpc(stub_->Sample(&context, request, &response_));
   ASSERT_EQ(service::FieldViolationsOf(status).size(), 1u);
   EXPECT_EQ(service::FieldViolationsOf(status)[0].field, "gamma");
+}
+
+TEST_F(SamplingServiceTest, StudentsTakeNoSolver) {
+  Deploy();
+  for (const auto solver : {v1::SOLVER_HEUN, v1::SOLVER_EULER}) {
+    const absl::Status status = RefusalOf(solver);
+    EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_INVALID_ARGUMENT);
+    ASSERT_EQ(service::FieldViolationsOf(status).size(), 1u);
+    EXPECT_EQ(service::FieldViolationsOf(status)[0].field, "solver");
+  }
+}
+
+TEST_F(SamplingServiceTest, TeachersAreSampledWithHeun) {
+  AddModel("teacher", "teacher");
+  Deploy("teacher");
+  grpc::ClientContext context;
+  auto status =
+      std::async(std::launch::async, [&] { return Sample(&context); });
+  AwaitTasks(1);
+  EXPECT_EQ(session_->tasks()[0].request().solver(), v1::SOLVER_HEUN);
+  manager_->OnMessage(kName, epoch_,
+                      testing::AnswerMessage(session_->tasks()[0].id()));
+  EXPECT_THAT(status.get(), IsOk());
+}
+
+TEST_F(SamplingServiceTest, EulersSolverIsNotImplementedYet) {
+  AddModel("teacher", "teacher");
+  Deploy("teacher");
+  const absl::Status status = RefusalOf(v1::SOLVER_EULER);
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
+  EXPECT_THAT(RefusalOf(static_cast<v1::Solver>(17)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(SamplingServiceTest, ACancelledCallIsCancelledInTheReplica) {

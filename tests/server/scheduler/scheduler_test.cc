@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <fstream>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "server/base/error.h"
 #include "tests/support/fake_clock.h"
@@ -86,6 +88,14 @@ class SchedulerTest : public ::testing::Test {
     scheduler_->OnDetached(name, epoch);
     scheduler_->OnExited(name, epoch, exit);
     scheduler_->RunOnce();
+  }
+  // Makes the database full, or not: see PRAGMA max_page_count.
+  void LimitPages(int pages) {
+    ASSERT_THAT(db_->Read([&](db::Connection& connection) {
+      return connection.Query(absl::StrCat("PRAGMA max_page_count = ", pages),
+                              {}, [](const auto&) { return absl::OkStatus(); });
+    }),
+                IsOk());
   }
   int64_t Epoch(const std::string& name) { return store_->Get(name)->epoch; }
   v1::Job Job(const std::string& name) { return store_->Get(name)->job; }
@@ -371,38 +381,87 @@ TEST_F(SchedulerTest, FailsAJobWhoseWorkerCannotBeStarted) {
 TEST_F(SchedulerTest, TriesAgainWhenAWorkerCannotBeStartedForNow) {
   executor_.SetStartError(absl::UnavailableError("no more processes"));
   const std::string name = Create("a");
-  EXPECT_EQ(scheduler_->RunOnce(), clock_.Now() + absl::Seconds(2));
+  // Its place may be another's: the queue is looked at again at once.
+  EXPECT_EQ(scheduler_->RunOnce(), clock_.Now());
+  EXPECT_EQ(scheduler_->RunOnce(), clock_.Now() + absl::Seconds(10));
   EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
   EXPECT_THAT(Job(name).state_reason(), HasSubstr("no more processes"));
   executor_.SetStartError(absl::OkStatus());
-  clock_.Advance(absl::Seconds(2));
+  clock_.Advance(absl::Seconds(10));
   scheduler_->RunOnce();
   EXPECT_EQ(StateOf(name), J::STATE_STARTING);
 }
 
-TEST_F(SchedulerTest, GivesUpAWorkerThatCanNeverBeStarted) {
+TEST_F(SchedulerTest, AJobWithoutAProcessWaitsLongerEachTime) {
   executor_.SetStartError(absl::ResourceExhaustedError("disk full"));
   const std::string name = Create("a");
-  for (int i = 0; i < 4; ++i) {
+  for (const int seconds : {10, 20, 40, 80, 160, 320, 600, 600}) {
     scheduler_->RunOnce();
-    clock_.Advance(absl::Minutes(1));
+    ASSERT_EQ(scheduler_->RunOnce(), clock_.Now() + absl::Seconds(seconds));
+    clock_.Advance(absl::Seconds(seconds));
   }
-  EXPECT_EQ(StateOf(name), J::STATE_FAILED);
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
   EXPECT_THAT(Job(name).state_reason(), HasSubstr("disk full"));
 }
 
 TEST_F(SchedulerTest, AJobThatFoundTheDiskFullWaitsAndIsNeverGivenUp) {
   const std::string name = Running("a");
-  for (int i = 0; i < 10; ++i) {
+  for (const int seconds : {10, 20, 40, 80, 160, 320, 600, 600}) {
     End(name, Ended::OUTCOME_DEFERRED, "no room for the result");
     Exit(name, {});
     ASSERT_EQ(StateOf(name), J::STATE_QUEUED);
     EXPECT_EQ(Job(name).state_reason(), "no room for the result");
-    clock_.Advance(absl::Seconds(10));
+    clock_.Advance(absl::Seconds(seconds - 1));
+    scheduler_->RunOnce();
+    ASSERT_EQ(StateOf(name), J::STATE_QUEUED);
+    clock_.Advance(absl::Seconds(1));
     scheduler_->RunOnce();
     Attach(name);
   }
   EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
+  // Where something has been done meanwhile, the wait is short again.
+  AttachRequest message;
+  message.mutable_checkpoint()->mutable_checkpoint()->set_step(5);
+  scheduler_->OnMessage(name, Epoch(name), message);
+  End(name, Ended::OUTCOME_DEFERRED, "no room for the result");
+  Exit(name, {});
+  clock_.Advance(absl::Seconds(10));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+}
+
+TEST_F(SchedulerTest, ALossThatCannotBeWrittenDownIsWrittenDownLater) {
+  const std::string name = Running("a");
+  // Lines that need pages of their own, in a database that may not grow.
+  std::ofstream(base::JobDir(data_dir_.job_dir("a")).log_path())
+      << std::string(20000, 'x') << "\n";
+  LimitPages(1);
+  Exit(name, {.signal = SIGKILL});
+  EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
+  clock_.Advance(absl::Seconds(5));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
+  LimitPages(1 << 20);
+  clock_.Advance(absl::Seconds(5));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  clock_.Advance(absl::Seconds(2));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+}
+
+TEST_F(SchedulerTest, AJobToSettleCanBeCancelled) {
+  const std::string name = Running("a");
+  std::ofstream(base::JobDir(data_dir_.job_dir("a")).log_path())
+      << std::string(20000, 'x') << "\n";
+  LimitPages(1);
+  Exit(name, {.signal = SIGKILL});
+  LimitPages(1 << 20);
+  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Seconds(5));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_CANCELLED);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include "server/worker/student_jump.h"
 
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/analytic/artefact.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {

@@ -1,5 +1,6 @@
 #include "server/worker/task.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,13 +13,14 @@
 #include "tests/server/worker/small_models.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
-#include "torch/torch.h"
 
 namespace retort::worker {
 namespace {
 
 using internal::v1::TaskEnded;
 using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class TaskTest : public ::testing::Test {
@@ -172,6 +174,28 @@ TEST_F(TaskTest, AFullDiskAtTheEndPutsTheJobOff) {
   const TaskEnded ended = RunTask(context_);
   EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_DEFERRED);
   EXPECT_THAT(ended.reason(), HasSubstr("free space on the disk"));
+}
+
+TEST_F(TaskTest, WhatDoesNotFitIsWrittenWhenThereIsRoom) {
+  int tries = 0;
+  const auto write = [&]() -> absl::Status {
+    if (++tries < 3) return absl::ResourceExhaustedError("no room");
+    return absl::OkStatus();
+  };
+  EXPECT_THAT(WriteWhenThereIsRoom(context_, write, absl::ZeroDuration()),
+              IsOk());
+  EXPECT_EQ(tries, 3);
+  EXPECT_THAT(outbox_.warnings, ElementsAre(HasSubstr("no room")));
+}
+
+TEST_F(TaskTest, ATaskThatWaitsForRoomCanBeStopped) {
+  control_.Stop(StopReason::kCancel);
+  const auto full = [] { return absl::ResourceExhaustedError("no room"); };
+  const absl::Status status =
+      WriteWhenThereIsRoom(context_, full, absl::Hours(1));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(FailedEnd(status, control_).outcome(),
+            TaskEnded::OUTCOME_CANCELLED);
 }
 
 TEST_F(TaskTest, ASpecThatCannotBeDoneFailsTheTaskAndNotTheWorker) {
