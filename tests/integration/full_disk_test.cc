@@ -26,6 +26,9 @@ using ::testing::HasSubstr;
 
 using FullDiskTest = TrainingRunTest;
 
+constexpr char kTooLarge[] = "File too large";
+constexpr char kRaiseTheLimit[] = "raise the file size limit (ulimit -f)";
+
 // Bytes that a process may write into one file.
 void LimitFiles(pid_t pid, rlim_t bytes) {
   const rlimit limit = {bytes, RLIM_INFINITY};
@@ -47,7 +50,7 @@ TEST_F(FullDiskTest, CheckpointThatDoesNotFitIsAWarningAndTheNextOneCounts) {
   LimitFiles(worker, RLIM_INFINITY);
   ExpectSameResult(/*attempts=*/1);
   EXPECT_THAT(service_.Events("run"),
-              AllOf(HasSubstr("file size limit (ulimit -f)"),
+              AllOf(HasSubstr(kTooLarge), HasSubstr(kRaiseTheLimit),
                     HasSubstr(absl::StrCat("The checkpoint of step ",
                                            steps.back(), " is untouched"))));
 }
@@ -59,7 +62,7 @@ TEST_F(FullDiskTest, ResultThatDoesNotFitWaitsForRoomAndSaysWhatToDo) {
   ExpectSameResult(/*attempts=*/2);
   EXPECT_THAT(service_.Events("run"),
               AllOf(HasSubstr("QUEUED (saving the checkpoint"),
-                    HasSubstr("file size limit (ulimit -f)")));
+                    HasSubstr(kTooLarge), HasSubstr(kRaiseTheLimit)));
 }
 
 TEST_F(FullDiskTest, JobStoppedOnAFullDiskGoesOnFromItsLastCheckpoint) {
@@ -68,7 +71,8 @@ TEST_F(FullDiskTest, JobStoppedOnAFullDiskGoesOnFromItsLastCheckpoint) {
   EXPECT_EQ(service_.Stop(), 0) << service_.log();
   service_.Start();
   ExpectSameResult(/*attempts=*/2);
-  EXPECT_THAT(service_.Events("run"), HasSubstr("file size limit"));
+  EXPECT_THAT(service_.Events("run"),
+              AllOf(HasSubstr(kTooLarge), HasSubstr(kRaiseTheLimit)));
 }
 
 // A disk of its own for the data directory: a tmpfs in a mount namespace of
@@ -149,6 +153,10 @@ TEST_F(SmallDiskTest, JobOutlivesADiskWithoutAByteLeft) {
   EXPECT_FALSE(service_.CheckpointsOnDisk("run").empty());
   MakeRoom();
   ExpectSameResult(/*attempts=*/1);
+  EXPECT_THAT(
+      service_.log(),
+      HasSubstr(absl::StrCat("database or disk is full; free some space where ",
+                             service_.data_dir(), "/retort.db lies")));
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "tests/integration/training_run.h"
 
 namespace retort::testing {
@@ -91,35 +90,6 @@ TEST_F(ServiceDeathTest, DamagedCheckpointIsPassedOverAloud) {
   EXPECT_THAT(service_.Events("run"),
               AllOf(HasSubstr("SHA-256"),
                     HasSubstr(absl::StrCat("going back to step ", steps[0]))));
-}
-
-TEST_F(ServiceDeathTest, SigtermEndsWellAndTheNextStartGoesOn) {
-  StartRun();
-  const std::string followed = service_.dir() / "follow.out";
-  ChildProcess follow({absl::StrCat(RETORT_BIN_DIR, "/retort"), "--server",
-                       service_.grpc_address(), "jobs", "logs", "run", "-f"},
-                      followed, followed);
-  ASSERT_TRUE(PollUntil(ServiceProcess::kPatience, [&] {
-    return Slurp(followed).find("step 10/") != std::string::npos;
-  })) << "logs can be followed";
-  const pid_t worker = service_.AwaitWorker("run");
-  const absl::Time asked = absl::Now();
-  EXPECT_EQ(service_.Stop(), 0) << service_.log();
-  EXPECT_LT(absl::Now() - asked, absl::Seconds(30));
-  EXPECT_TRUE(AwaitGone(worker));
-  EXPECT_TRUE(follow.Wait(ServiceProcess::kPatience).has_value())
-      << "who follows is let go";
-  const std::vector<int64_t> steps = service_.CheckpointsOnDisk("run");
-  ASSERT_FALSE(steps.empty());
-  const std::string at =
-      absl::StrCat("at step ", steps.back(), "; its checkpoint is written");
-  EXPECT_THAT(WorkerLog(), HasSubstr(at)) << "not a step is lost";
-  service_.Start();
-  ExpectSameResult(/*attempts=*/2);
-  EXPECT_THAT(WorkerLog(),
-              HasSubstr(absl::StrCat("resumed from the checkpoint of step ",
-                                     steps.back(), "\n")));
-  EXPECT_THAT(service_.Events("run"), HasSubstr(at));
 }
 
 TEST_F(ServiceDeathTest, QueuedJobsSurviveAndRunByPriority) {

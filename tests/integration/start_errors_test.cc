@@ -40,13 +40,18 @@ TEST_F(StartErrorsTest, PortInUseIsNamedWithTheFlag) {
   const ProcessResult second =
       RunSecond({"--listen=" + service_.grpc_address(), "--http_listen=none"});
   EXPECT_EQ(second.code, 2);
-  EXPECT_THAT(second.err, AllOf(HasSubstr(service_.grpc_address()),
-                                HasSubstr("in use"), HasSubstr("--listen")));
+  const std::string in_use = absl::StrCat(
+      "cannot listen on ", service_.grpc_address(), ": Address already in use");
+  EXPECT_THAT(second.err,
+              AllOf(HasSubstr(in_use),
+                    HasSubstr("choose another address with --listen (port 0")));
   const ProcessResult http =
       RunSecond({kAnyPort, "--http_listen=" + service_.grpc_address()});
   EXPECT_EQ(http.code, 2);
-  EXPECT_THAT(http.err, AllOf(HasSubstr(service_.grpc_address()),
-                              HasSubstr("--http_listen")));
+  EXPECT_THAT(
+      http.err,
+      AllOf(HasSubstr(in_use),
+            HasSubstr("choose another address with --http_listen (port 0")));
   EXPECT_EQ(service_.Cli({"jobs", "list"}).code, 0) << "the first one goes on";
 }
 
@@ -57,7 +62,8 @@ TEST_F(StartErrorsTest, DataDirectoryInUseIsNamed) {
   EXPECT_EQ(second.code, 2);
   EXPECT_THAT(second.err,
               AllOf(HasSubstr("another retortd uses " + service_.data_dir()),
-                    HasSubstr("--data_dir")));
+                    HasSubstr("stop it, or choose another folder with "
+                              "--data_dir")));
   EXPECT_EQ(service_.Cli({"jobs", "list"}).code, 0) << "the first one goes on";
 }
 
@@ -65,15 +71,19 @@ TEST_F(StartErrorsTest, AddressThatOthersReachNeedsAnExplicitWord) {
   const ProcessResult open =
       RunSecond({"--listen=0.0.0.0:0", "--http_listen=none"});
   EXPECT_EQ(open.code, 2);
-  EXPECT_THAT(open.err, HasSubstr("--insecure"));
+  EXPECT_THAT(open.err,
+              AllOf(HasSubstr("listening on 0.0.0.0 would let other machines "
+                              "in without TLS"),
+                    HasSubstr("listen on 127.0.0.1, or say --insecure")));
 }
 
 TEST_F(StartErrorsTest, MissingWorkerIsNamed) {
   const ProcessResult missing = RunSecond(
       {kAnyPort, "--http_listen=none", "--worker_binary=/nowhere/worker"});
   EXPECT_EQ(missing.code, 2);
-  EXPECT_THAT(missing.err, AllOf(HasSubstr("--worker_binary"),
-                                 HasSubstr("/nowhere/worker")));
+  EXPECT_THAT(missing.err,
+              AllOf(HasSubstr("--worker_binary: /nowhere/worker is no program"),
+                    HasSubstr("build retort-worker, or say where it is")));
 }
 
 TEST_F(StartErrorsTest, UnknownOptionInTheConfigurationIsNamed) {
@@ -81,7 +91,9 @@ TEST_F(StartErrorsTest, UnknownOptionInTheConfigurationIsNamed) {
   std::ofstream(path) << "listen: 127.0.0.1:0\ncpu_slotz: 3\n";
   const ProcessResult unknown = RunSecond({"--config=" + path});
   EXPECT_EQ(unknown.code, 2);
-  EXPECT_THAT(unknown.err, AllOf(HasSubstr(path), HasSubstr("cpu_slotz")));
+  EXPECT_THAT(unknown.err,
+              AllOf(HasSubstr(path + ":2: unknown option \"cpu_slotz\""),
+                    HasSubstr("options are cpu_slots, ")));
 }
 
 TEST_F(StartErrorsTest, DamagedDatabaseIsNamed) {
@@ -92,7 +104,10 @@ TEST_F(StartErrorsTest, DamagedDatabaseIsNamed) {
   const ProcessResult damaged =
       RunOn(service_.data_dir(), {kAnyPort, "--http_listen=none"});
   EXPECT_EQ(damaged.code, 2);
-  EXPECT_THAT(damaged.err, HasSubstr(service_.data_dir() + "/retort.db"));
+  EXPECT_THAT(damaged.err,
+              AllOf(HasSubstr("not a database"),
+                    HasSubstr(absl::StrCat("restore ", service_.data_dir(),
+                                           "/retort.db from a backup"))));
 }
 
 TEST_F(StartErrorsTest, FolderThatCannotBeMadeIsNamed) {
@@ -100,7 +115,9 @@ TEST_F(StartErrorsTest, FolderThatCannotBeMadeIsNamed) {
   const ProcessResult blocked =
       RunOn((dir_ / "file") + "/data", {kAnyPort, "--http_listen=none"});
   EXPECT_EQ(blocked.code, 2);
-  EXPECT_THAT(blocked.err, HasSubstr(dir_ / "file"));
+  EXPECT_THAT(blocked.err, AllOf(HasSubstr("creating directory " +
+                                           (dir_ / "file") + ": File exists"),
+                                 HasSubstr("--data_dir names another folder")));
 }
 
 }  // namespace

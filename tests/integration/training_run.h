@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -22,20 +23,16 @@ class TrainingRunTest : public ::testing::Test {
   static constexpr int kIterations = 120;
   static constexpr int kCheckpointEvery = 20;
 
+  // Once for all the suites of a program.
   static void SetUpTestSuite() {
-    data_ = new TempDir();
+    if (undisturbed_ != nullptr) return;
+    data_ = std::make_unique<TempDir>();
     WriteSmallFashionMnist(data_->path());
     ServiceProcess service;
     service.Start();
     service.Submit("run", Spec());
     ASSERT_EQ(service.AwaitEnd("run"), "SUCCEEDED");
-    undisturbed_ = new std::string(Weights(service));
-  }
-  static void TearDownTestSuite() {
-    delete undisturbed_;
-    delete data_;
-    undisturbed_ = nullptr;
-    data_ = nullptr;
+    undisturbed_ = std::make_unique<std::string>(Weights(service));
   }
 
   static nlohmann::json Spec() {
@@ -73,13 +70,10 @@ class TrainingRunTest : public ::testing::Test {
         << WorkerLog();
   }
 
-  static TempDir* data_;
-  static std::string* undisturbed_;
+  inline static std::unique_ptr<TempDir> data_;
+  inline static std::unique_ptr<std::string> undisturbed_;
   ServiceProcess service_;
 };
-
-inline TempDir* TrainingRunTest::data_ = nullptr;
-inline std::string* TrainingRunTest::undisturbed_ = nullptr;
 
 }  // namespace retort::testing
 

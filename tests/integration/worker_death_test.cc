@@ -60,16 +60,6 @@ TEST_F(WorkerDeathTest, StudentIsResumedBitForBitToo) {
             service_.Json({"models", "get", "whole"})["weights_sha256"]);
 }
 
-TEST_F(WorkerDeathTest, SigtermMakesAWorkerWriteACheckpointFirst) {
-  StartRun();
-  kill(service_.AwaitWorker("run"), SIGTERM);
-  ExpectSameResult(/*attempts=*/2);
-  const std::string events = service_.Events("run");
-  EXPECT_THAT(events, ContainsRegex("stopped by a signal at step [0-9]+; its "
-                                    "checkpoint is written"));
-  EXPECT_THAT(events, ::testing::Not(HasSubstr("worker lost")));
-}
-
 TEST_F(WorkerDeathTest, CancelledJobLeavesACheckpointAndNoModel) {
   StartRun();
   EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
