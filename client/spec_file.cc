@@ -255,7 +255,13 @@ absl::Status MergeMessage(const YAML::Node& node, const Place& place,
 }
 
 absl::StatusOr<std::string> ReadText(const std::string& path) {
-  if (path != "-") return base::ReadFile(path, int64_t{16} << 20);
+  if (path != "-") {
+    absl::StatusOr<std::string> text = base::ReadFile(path, int64_t{16} << 20);
+    if (!absl::IsNotFound(text.status())) return text;
+    return absl::NotFoundError(absl::StrCat(
+        text.status().message(),
+        "; -f takes the path of a job file, or - for standard input"));
+  }
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 

@@ -191,8 +191,11 @@ absl::Status MakeDirs(const std::string& path) {
   const std::string parent = ParentDir(path);
   if (parent != path && parent != ".") RETORT_RETURN_IF_ERROR(MakeDirs(parent));
   if (::mkdir(path.c_str(), 0755) == 0) return SyncDir(parent);
-  const int error = errno;
-  if (error == EEXIST && IsDirectory(path)) return absl::OkStatus();
+  int error = errno;
+  if (error == EEXIST) {
+    if (IsDirectory(path)) return absl::OkStatus();
+    error = ENOTDIR;
+  }
   return ErrnoStatus(error, absl::StrCat("creating directory ", path), path);
 }
 

@@ -258,7 +258,7 @@ absl::Status Trainer::SaveCheckpoint() {
 void Trainer::TrySaveCheckpoint() {
   const absl::Status saved = SaveCheckpoint();
   if (saved.ok()) return;
-  Warn(absl::StrCat(saved.message(),
+  Warn(absl::StrCat(saved.message(), ".",
                     saved_step_ >= 0
                         ? absl::StrCat(" The checkpoint of step ", saved_step_,
                                        " is untouched.")

@@ -115,9 +115,10 @@ TEST_F(StartErrorsTest, FolderThatCannotBeMadeIsNamed) {
   const ProcessResult blocked =
       RunOn((dir_ / "file") + "/data", {kAnyPort, "--http_listen=none"});
   EXPECT_EQ(blocked.code, 2);
-  EXPECT_THAT(blocked.err, AllOf(HasSubstr("creating directory " +
-                                           (dir_ / "file") + ": File exists"),
-                                 HasSubstr("--data_dir names another folder")));
+  EXPECT_THAT(blocked.err,
+              AllOf(HasSubstr("creating directory " + (dir_ / "file") +
+                              ": Not a directory"),
+                    HasSubstr("--data_dir names another folder")));
 }
 
 }  // namespace

@@ -83,7 +83,8 @@ TEST(FileTest, MakesMissingParents) {
 TEST(FileTest, DoesNotMakeADirectoryWhereAFileIs) {
   TempDir dir;
   ASSERT_THAT(AtomicWriteFile(dir / "a", ""), IsOk());
-  EXPECT_THAT(MakeDirs(dir / "a"), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(MakeDirs(dir / "a"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_FALSE(MakeDirs(dir / "a/b").ok());
 }
 
