@@ -2,6 +2,7 @@
 
 #include <png.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/status/status.h"
@@ -31,6 +32,7 @@ absl::StatusOr<Image> MakeGrid(const std::vector<Image>& images,
   const Image& first = images[0];
   const int64_t n = images.size();
   if (columns <= 0) columns = std::ceil(std::sqrt(static_cast<double>(n)));
+  columns = std::min(columns, n);
   const int64_t rows = (n + columns - 1) / columns;
   const int64_t c = first.channels;
   Image grid;

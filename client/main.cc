@@ -10,6 +10,7 @@
 #include "client/commands/commands.h"
 #include "client/context.h"
 #include "client/usage_error.h"
+#include "core/base/version.h"
 
 namespace retort::client {
 namespace {
@@ -102,6 +103,7 @@ int Main(int argc, char** argv) {
       "serves samples from them."};
   app.name("retort");
   app.footer(kFooter);
+  app.set_version_flag("--version", std::string("retort ") + kVersion);
   app.require_subcommand(1);
   app.fallthrough();
   AddGlobalOptions(&app, &context.options);

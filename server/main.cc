@@ -12,9 +12,9 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "core/base/stop_flag.h"
+#include "core/base/version.h"
 #include "server/options.h"
 #include "server/server.h"
-#include "server/version.h"
 
 namespace retort {
 namespace {

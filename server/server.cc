@@ -16,6 +16,7 @@
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
+#include "core/base/version.h"
 #include "server/auth/listen_policy.h"
 #include "server/base/resource_name.h"
 #include "server/db/database.h"
@@ -31,7 +32,6 @@
 #include "server/rpc/worker_service.h"
 #include "server/scheduler/scheduler.h"
 #include "server/serving.h"
-#include "server/version.h"
 
 namespace retort {
 namespace {

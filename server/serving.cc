@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/base/version.h"
 #include "server/base/resource_name.h"
 #include "server/batching/deployment_manager.h"
 #include "server/registry/deployment_store.h"
@@ -14,7 +15,6 @@
 #include "server/rpc/deployment_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/sampling_service.h"
-#include "server/version.h"
 #include "server/weights_check.h"
 
 namespace retort {

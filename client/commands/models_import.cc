@@ -1,8 +1,10 @@
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
@@ -32,8 +34,12 @@ absl::Status ReadJsonFile(const std::string& path,
   if (!text.ok()) return UsageError(text.status().message());
   const auto status = google::protobuf::util::JsonStringToMessage(*text, out);
   if (status.ok()) return absl::OkStatus();
-  return SpecError(absl::StrCat(
-      path, ": is not a JSON object: ", std::string(status.message())));
+  // The parser's message quotes the text, which may be anything.
+  std::string why(status.message());
+  why.resize(std::min(why.find('\n'), why.size()));
+  return SpecError(absl::StrCat(path, ": is not a JSON object (",
+                                absl::CHexEscape(why),
+                                "); give the manifest.json of the model"));
 }
 
 absl::StatusOr<v1::ImportModelHeader> MakeImportHeader(

@@ -130,7 +130,7 @@ void AddSample(CLI::App* parent, Context* context) {
   command
       ->add_option("--steps", options->steps,
                    "Jumps of a student, Heun steps of a teacher (default 1)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(1, 4096));
   command
       ->add_option("--times", options->times, "Explicit times instead: 80,2.5")
       ->delimiter(',')
@@ -156,8 +156,10 @@ void AddSample(CLI::App* parent, Context* context) {
   command->add_option("--grid", options->grid,
                       "PNG with all images (default samples.png; - is "
                       "standard output)");
-  command->add_option("--columns", options->columns,
-                      "Of the grid (default: a square)");
+  command
+      ->add_option("--columns", options->columns,
+                   "Of the grid (default: a square)")
+      ->check(CLI::Range(1, 4096));
   command->add_option("--scale", options->scale, "Pixels per pixel in the grid")
       ->capture_default_str()
       ->check(CLI::Range(1, 16));

@@ -82,11 +82,13 @@ class SmallDiskTest : public TrainingRunTest {
   static constexpr char kSize[] = "size=6m";
 
   void SetUp() override {
-    if (!Mount()) {
+    mounted_ = Mount();
+    if (!mounted_) {
       GTEST_SKIP() << "no leave to mount a tmpfs: " << strerror(errno);
     }
   }
   void TearDown() override {
+    if (!mounted_) return;
     service_.Stop();
     umount2(service_.data_dir().c_str(), MNT_DETACH);
   }
@@ -128,6 +130,9 @@ class SmallDiskTest : public TrainingRunTest {
     std::filesystem::resize_file(path, filled - left);
   }
   void MakeRoom() { unlink((service_.data_dir() + "/filler").c_str()); }
+
+ private:
+  bool mounted_ = false;
 };
 
 TEST_F(SmallDiskTest, CheckpointThatDoesNotFitSaysWhatToDo) {

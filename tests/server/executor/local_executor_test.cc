@@ -92,13 +92,14 @@ TEST_F(LocalExecutorTest, GivesTheWorkerItsNameInArgvAndItsSecretElsewhere) {
 }
 
 TEST_F(LocalExecutorTest, ExpectsTheWorkerThatItStarts) {
-  auto executor = MakeExecutor("exit 0");
+  auto executor = MakeExecutor("exec sleep 600");
   ASSERT_THAT(executor->Start(Spec()), IsOk());
   internal::v1::Hello hello;
   hello.set_subject(kJob);
   hello.set_epoch(3);
   hello.set_token("secret");
   EXPECT_THAT(links_.Admit(hello), IsOk());
+  executor->Kill(kJob, 3);
   exits_.Next();
 }
 
