@@ -33,6 +33,12 @@ ManifestSchedule ScheduleOf(const v1::Model& model) {
   return facts;
 }
 
+int64_t ResolutionOf(const v1::Model& model) {
+  const Struct& network = Field(model.manifest(), "network").struct_value();
+  const double side = Field(network, "img_resolution").number_value();
+  return side >= 1 && side <= 8192 ? static_cast<int64_t>(side) : 0;
+}
+
 std::string TeacherHashOf(const v1::Model& preconditioning) {
   return Field(Field(preconditioning.manifest(), "lineage").struct_value(),
                "teacher_hash")

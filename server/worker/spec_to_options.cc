@@ -1,8 +1,12 @@
 #include "server/worker/spec_to_options.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/data/dataset_view.h"
 #include "core/data/fashion_mnist.h"
+#include "core/data/image_dataset.h"
 
 namespace retort::worker {
 namespace {
@@ -143,8 +147,21 @@ std::string JumpName(v1::PreconditioningKind kind,
 
 absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
     const v1::DataSpec& spec, bool test) {
-  return data::LoadFashionMnist(
-      spec.path(), test ? data::Split::kTest : data::Split::kTrain);
+  std::unique_ptr<data::Dataset> all;
+  if (spec.dataset() == v1::DataSpec::DATASET_IMAGES) {
+    data::ImageDatasetOptions options;
+    options.resolution = spec.resolution();
+    RETORT_ASSIGN_OR_RETURN(all, data::OpenImageDataset(spec.path(), options));
+  } else {
+    RETORT_ASSIGN_OR_RETURN(
+        all, data::LoadFashionMnist(
+                 spec.path(), test ? data::Split::kTest : data::Split::kTrain));
+  }
+  data::ViewOptions view;
+  view.max_images = spec.max_images();
+  view.seed = spec.subset_seed();
+  view.mirror = spec.mirror();
+  return data::MakeView(std::move(all), view);
 }
 
 }  // namespace retort::worker

@@ -33,8 +33,9 @@ analytic::PreconditionOptions ToPreconditionOptions(
 std::string JumpName(v1::PreconditioningKind kind,
                      v1::DistillSpec::Method method);
 
-// Loads the training images (the test images if `test`). Errors: those of
-// data::LoadFashionMnist.
+// Loads the training images (the test images if `test`, of data sets that have
+// any), as far as the spec wants them. Errors: those of data::LoadFashionMnist,
+// data::OpenImageDataset and data::MakeView.
 absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
     const v1::DataSpec& spec, bool test = false);
 

@@ -89,6 +89,12 @@ absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
                                        const v1::TrainTeacherSpec& spec) {
   ReportPhase(context.outbox, "loading data");
   RETORT_ASSIGN_OR_RETURN(const auto dataset, LoadDataset(spec.data()));
+  if (dataset->label_dim() == 0 && !spec.data().unconditional()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(dataset->name(),
+                     " has no labels (no dataset.json, or null in it); set "
+                     "data.unconditional to train without classes"));
+  }
   const math::NoiseSchedule schedule = ToSchedule(spec.noise());
   RETORT_RETURN_IF_ERROR(schedule.Validate());
   RETORT_ASSIGN_OR_RETURN(
