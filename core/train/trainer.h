@@ -85,12 +85,17 @@ class Trainer {
   // else is thrown.
   absl::StatusOr<TrainResult> Run();
 
+  // Instead of Run(): takes step `step` as Run() would, but reads no checkpoint
+  // and writes nothing, and returns how long it took. Errors as Run().
+  absl::StatusOr<absl::Duration> MeasureStep(int64_t step);
+
   const TrainState& state() const { return *state_; }
 
  private:
   Trainer(const TrainOptions& options, const TrainParts& parts);
 
   absl::StatusOr<TrainResult> RunLoop();
+  absl::StatusOr<absl::Duration> TimeStep(int64_t step);
   absl::Status Restore();
   absl::StatusOr<StepInput> LoadBatch() const;
   absl::Status Step();

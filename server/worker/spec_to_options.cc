@@ -7,6 +7,7 @@
 #include "core/data/dataset_view.h"
 #include "core/data/fashion_mnist.h"
 #include "core/data/image_dataset.h"
+#include "server/base/network_spec.h"
 
 namespace retort::worker {
 namespace {
@@ -80,6 +81,14 @@ train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec) {
   options.edm.p_std = Or(spec.p_std(), 1.2);
   options.edm.sigma_data = ToSchedule(spec.noise()).sigma_data;
   return options;
+}
+
+absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
+    const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,
+    int64_t classes) {
+  return service::ToNetworkConfig(
+      spec.network(), ToSchedule(spec.noise()).sigma_data, resolution, channels,
+      spec.data().unconditional() ? 0 : classes);
 }
 
 absl::StatusOr<train::TrainOptions> ToTrainOptions(

@@ -22,6 +22,12 @@ math::NoiseSchedule ToSchedule(const v1::NoiseScheduleSpec& spec);
 
 train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec);
 
+// The network that is trained, for images of this shape. InvalidArgument as
+// service::ToNetworkConfig().
+absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
+    const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,
+    int64_t classes);
+
 // InvalidArgument for a distance or method that this build does not have.
 absl::StatusOr<train::TrainOptions> ToTrainOptions(const v1::DistillSpec& spec);
 
