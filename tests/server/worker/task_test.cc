@@ -7,8 +7,10 @@
 #include <cerrno>
 
 #include "core/base/write_fault.h"
+#include "core/io/png.h"
 #include "server/worker/check_model.h"
 #include "server/worker/loaded_model.h"
+#include "tests/core/data/zip_builder.h"
 #include "tests/server/worker/fake_outbox.h"
 #include "tests/server/worker/small_models.h"
 #include "tests/support/status_matchers.h"
@@ -78,6 +80,53 @@ TEST_F(TaskTest, TrainsATeacherAndLeavesAModelWithItsLineage) {
   ASSERT_FALSE(outbox_.checkpoints.empty());
   EXPECT_EQ(outbox_.checkpoints.back().checkpoint().sha256().size(), 64);
   EXPECT_GT(outbox_.checkpoints.back().checkpoint().bytes(), 0);
+}
+
+TEST_F(TaskTest, TrainsATeacherOnAZipOfImages) {
+  const at::Tensor grey = at::ones({8, 8}, at::kByte);
+  testing::ZipBuilder zip;
+  zip.Add("a.png", *io::EncodePng(grey)).Add("b.png", *io::EncodePng(grey * 9));
+  zip.Add("dataset.json", R"({"labels": [["a.png", 0], ["b.png", 4]]})");
+  zip.Write(dir_ / "images.zip");
+  SetTeacherSpec(2);
+  v1::DataSpec* data = context_.assignment.mutable_spec()
+                           ->mutable_train_teacher()
+                           ->mutable_data();
+  data->set_dataset(v1::DataSpec::DATASET_IMAGES);
+  data->set_path(dir_ / "images.zip");
+  data->set_resolution(8);
+  data->set_mirror(true);
+  const TaskEnded ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel model, LoadModel(Result()));
+  EXPECT_EQ(model.manifest.network["img_resolution"], 8);
+  EXPECT_EQ(model.manifest.network["label_dim"], 5);
+}
+
+TEST_F(TaskTest, ATeacherOfImagesWithoutLabelsMustBeUnconditional) {
+  testing::ZipBuilder()
+      .Add("a.png", *io::EncodePng(at::ones({8, 8}, at::kByte)))
+      .Write(dir_ / "images.zip");
+  SetTeacherSpec(1);
+  v1::DataSpec* data = context_.assignment.mutable_spec()
+                           ->mutable_train_teacher()
+                           ->mutable_data();
+  data->set_dataset(v1::DataSpec::DATASET_IMAGES);
+  data->set_path(dir_ / "images.zip");
+  EXPECT_THAT(RunTask(context_).reason(), HasSubstr("has no labels"));
+  data->set_unconditional(true);
+  EXPECT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+}
+
+TEST_F(TaskTest, ARehearsalTakesAStepAndLeavesNothing) {
+  SetTeacherSpec(1000000);
+  Rehearsal rehearsal{32, 1, 10};
+  context_.rehearsal = &rehearsal;
+  const TaskEnded ended = RunTask(context_);
+  EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  EXPECT_GT(rehearsal.step, absl::ZeroDuration());
+  EXPECT_TRUE(ended.model_dirs().empty());
+  EXPECT_FALSE(base::FileExists(dir_ / "job"));
 }
 
 TEST_F(TaskTest, ACancelledTaskWritesACheckpointFirst) {
