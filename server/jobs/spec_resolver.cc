@@ -117,6 +117,14 @@ class Resolution {
   }
 
   void Data(v1::DataSpec* data, const std::string& at) {
+    if (data->dataset() != v1::DataSpec::DATASET_IMAGES) {
+      RETORT_DEFAULT(data, resolution, kResolution);
+      problems_.Require(
+          data->resolution() == 32 || data->resolution() == 16,
+          at + ".resolution",
+          absl::StrCat("is ", data->resolution(),
+                       "; Fashion-MNIST comes at 32 (default) or 16"));
+    }
     if (data->dataset() == v1::DataSpec::DATASET_UNSPECIFIED) {
       data->set_dataset(v1::DataSpec::DATASET_FASHION_MNIST);
     }
@@ -287,6 +295,28 @@ class Resolution {
     Positive(training->log_every(), at + ".log_every");
     Positive(training->max_nonfinite_steps(), at + ".max_nonfinite_steps");
     Probability(training->ema_rate(), at + ".ema_rate");
+    if (training->has_validation()) {
+      Validation(training->mutable_validation(), at + ".validation");
+    }
+  }
+
+  void Validation(v1::ValidationSpec* validation, const std::string& at) {
+    AtLeast(validation->every(), 0, at + ".every");
+    if (validation->every() == 0) return;
+    RETORT_DEFAULT(validation, samples, 512);
+    RETORT_DEFAULT(validation, teacher_steps, 18);
+    if (validation->steps().empty()) {
+      for (int steps : {1, 2, 4}) validation->add_steps(steps);
+    }
+    Count(validation->samples(), 2, kMaxBatchSize, at + ".samples");
+    Count(validation->teacher_steps(), 1, kMaxTimes, at + ".teacher_steps");
+    for (int steps : validation->steps()) {
+      Count(steps, 1, kMaxTimes, at + ".steps");
+    }
+    if (!validation->feature_extractor().empty()) {
+      ModelOf(validation->feature_extractor(),
+              {v1::Model::KIND_FEATURE_EXTRACTOR}, at + ".feature_extractor");
+    }
   }
 
   // Returns the model called `name`, which must be of one of `kinds`; an empty

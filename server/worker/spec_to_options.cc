@@ -38,6 +38,7 @@ void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   options->log_every = Or<int64_t>(spec.log_every(), 10);
   options->ema_rates = {Or(spec.ema_rate(), 0.999)};
   options->max_nonfinite_steps = Or<int64_t>(spec.max_nonfinite_steps(), 10);
+  options->validate_every = spec.validation().every();
 }
 
 absl::StatusOr<std::string> DistanceName(v1::DistillSpec::Distance distance) {
@@ -143,8 +144,9 @@ std::string JumpName(v1::PreconditioningKind kind,
 
 absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
     const v1::DataSpec& spec, bool test) {
-  return data::LoadFashionMnist(
-      spec.path(), test ? data::Split::kTest : data::Split::kTrain);
+  return data::LoadFashionMnist(spec.path(),
+                                test ? data::Split::kTest : data::Split::kTrain,
+                                Or(spec.resolution(), 32));
 }
 
 }  // namespace retort::worker
