@@ -97,7 +97,11 @@ absl::StatusOr<at::Tensor> DecodeLabels(const RawFile& file,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Dataset>> LoadFashionMnist(
-    const std::string& dir, Split split) {
+    const std::string& dir, Split split, int resolution) {
+  if (resolution != 32 && resolution != 16) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "Fashion-MNIST comes at 32 pixels, or at 16; not at ", resolution));
+  }
   const std::string from = dir.empty() ? kFashionMnistDir : dir;
   const std::string prefix = split == Split::kTrain ? "train" : "t10k";
   RETORT_ASSIGN_OR_RETURN(const RawFile image_file,
@@ -107,10 +111,16 @@ absl::StatusOr<std::unique_ptr<Dataset>> LoadFashionMnist(
   RETORT_ASSIGN_OR_RETURN(at::Tensor images, DecodeImages(image_file));
   RETORT_ASSIGN_OR_RETURN(at::Tensor labels,
                           DecodeLabels(label_file, images.size(0)));
-  return TensorDataset::Create(
-      split == Split::kTrain ? "fashion-mnist/train" : "fashion-mnist/test",
-      std::move(images), std::move(labels), kClasses,
-      ManifestHash(image_file, label_file));
+  std::string name =
+      split == Split::kTrain ? "fashion-mnist/train" : "fashion-mnist/test";
+  std::string hash = ManifestHash(image_file, label_file);
+  if (resolution == 16) {
+    images = at::avg_pool2d(images.to(at::kFloat), 2).round().to(at::kByte);
+    name += "/16";
+    hash = base::Sha256Hex(hash + " 16");
+  }
+  return TensorDataset::Create(std::move(name), std::move(images),
+                               std::move(labels), kClasses, std::move(hash));
 }
 
 }  // namespace retort::data

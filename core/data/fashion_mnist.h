@@ -23,14 +23,17 @@ inline constexpr char kFashionMnistDir[] = "/usr/share/datasets/fashion-mnist";
 // of images is fine as long as images and labels agree: any MNIST-like
 // 28x28 set of up to 10 classes loads.
 //
+// `resolution` is 32, or 16: every 2x2 pixels become their mean, halves
+// rounded to even. Other numbers are InvalidArgument.
+//
 // manifest_hash() is that of the two files as they lie on disk: what
 //   sha256sum IMAGES LABELS | sha256sum
-// prints when run in `dir`.
+// prints when run in `dir`; at 16 pixels, the SHA-256 of that and " 16".
 //
 // Errors: NotFound, naming the package to install; DataLoss, with file,
 // offset, expected and actual value, for a damaged file.
 absl::StatusOr<std::unique_ptr<Dataset>> LoadFashionMnist(
-    const std::string& dir, Split split);
+    const std::string& dir, Split split, int resolution = 32);
 
 }  // namespace retort::data
 

@@ -36,6 +36,9 @@ class ProgressListener {
   virtual void OnCheckpoint(int64_t step, const std::string& directory,
                             const nlohmann::json& manifest) {}
 
+  // TrainParts::validate measured the averages of the weights after `step`.
+  virtual void OnValidation(int64_t step, const Metrics& metrics) {}
+
   // Something went wrong and the run goes on: a checkpoint that could not be
   // written, one that could not be read, a skipped step.
   virtual void OnWarning(const std::string& message) {}

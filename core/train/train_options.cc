@@ -125,6 +125,10 @@ absl::Status TrainOptions::Validate() const {
     return OutOfRange("checkpoint_every", checkpoint_every,
                       "0 (only at the end) or positive");
   }
+  if (validate_every < 0) {
+    return OutOfRange("validate_every", validate_every,
+                      "0 (never) or positive");
+  }
   if (keep_checkpoints < 1) {
     return OutOfRange("keep_checkpoints", keep_checkpoints, "at least 1");
   }

@@ -57,6 +57,9 @@ struct TrainOptions {
   int64_t log_every = 10;          // steps per tick
   int64_t checkpoint_every = 500;  // steps; 0 = only when asked and at the end
   int64_t keep_checkpoints = 2;
+  // Steps between calls of TrainParts::validate, which is also called before
+  // the first and after the last; 0 = never.
+  int64_t validate_every = 0;
 
   distill::DistanceOptions distance;  // CM, CTM
   distill::EdmLossOptions edm;

@@ -131,6 +131,7 @@ absl::StatusOr<TrainResult> Trainer::RunLoop() {
   tick_time_ = clock_->Now();
   tick_images_ = at.images;
   tick_step_ = at.step;
+  if (at.step == 0) Validate();
   while (at.step < options_.iterations) {
     if (control.pause.load()) {
       ReportTick();
@@ -140,6 +141,7 @@ absl::StatusOr<TrainResult> Trainer::RunLoop() {
     if (control.checkpoint_now.exchange(false)) TrySaveCheckpoint();
     RETORT_RETURN_IF_ERROR(Step());
     if (at.step % options_.log_every == 0) ReportTick();
+    Validate();
     if (options_.checkpoint_every > 0 &&
         at.step % options_.checkpoint_every == 0 &&
         at.step < options_.iterations) {
@@ -257,6 +259,26 @@ void Trainer::ReportTick() {
   tick_step_ = at.step;
   tick_time_ = now;
   if (parts_.listener != nullptr) parts_.listener->OnTick(tick);
+}
+
+void Trainer::Validate() {
+  const int64_t step = state_->counters.step;
+  if (options_.validate_every == 0 || !parts_.validate) return;
+  if (step % options_.validate_every != 0 && step != options_.iterations) {
+    return;
+  }
+  const absl::Time start = clock_->Now();
+  const absl::StatusOr<Metrics> metrics =
+      parts_.validate(state_->AveragedWeights());
+  tick_time_ += clock_->Now() - start;  // no part of the training's speed
+  if (metrics.ok()) {
+    if (parts_.listener != nullptr) {
+      parts_.listener->OnValidation(step, *metrics);
+    }
+  } else if (!absl::IsCancelled(metrics.status())) {
+    Warn(absl::StrCat("validation at step ", step, " failed: ",
+                      metrics.status().message(), ". Training goes on."));
+  }
 }
 
 absl::Status Trainer::SaveCheckpoint() {

@@ -2,6 +2,7 @@
 #define RETORT_CORE_TRAIN_TRAINER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -39,6 +40,11 @@ struct TrainParts {
   // the data's hash, the seed, steps and images.
   nlohmann::json preconditioning = nlohmann::json::object();
   nlohmann::json lineage = nlohmann::json::object();
+
+  // Measures a state dict with the averages of the weights; for
+  // TrainOptions::validate_every. An error is a warning, but Cancelled, which
+  // is silent. Must not touch the run's networks or randomness.
+  std::function<absl::StatusOr<Metrics>(const io::TensorMap& weights)> validate;
 
   ProgressListener* listener = nullptr;  // may be null
   ControlFlags* control = nullptr;       // may be null
@@ -102,6 +108,7 @@ class Trainer {
   absl::Status CountSkipped(double loss, double gradient_norm);
   double LearningRate() const;
   void ReportTick();
+  void Validate();
   absl::Status SaveCheckpoint();
   void TrySaveCheckpoint();
   absl::StatusOr<TrainResult> Finish();

@@ -5,9 +5,13 @@ namespace retort::jobs {
 std::vector<std::string> ModelsOf(const v1::JobSpec& spec) {
   // Fields of other tasks than the one that is set read as "".
   std::vector<std::string> names = {
-      spec.estimate_preconditioning().teacher(), spec.distill().teacher(),
-      spec.distill().preconditioning_artifact(), spec.evaluate().model(),
-      spec.evaluate().feature_extractor()};
+      spec.estimate_preconditioning().teacher(),
+      spec.distill().teacher(),
+      spec.distill().preconditioning_artifact(),
+      spec.evaluate().model(),
+      spec.evaluate().feature_extractor(),
+      spec.train_teacher().training().validation().feature_extractor(),
+      spec.distill().training().validation().feature_extractor()};
   std::erase(names, "");
   return names;
 }

@@ -269,6 +269,28 @@ class Resolution {
     Positive(training->log_every(), at + ".log_every");
     Positive(training->max_nonfinite_steps(), at + ".max_nonfinite_steps");
     Probability(training->ema_rate(), at + ".ema_rate");
+    if (training->has_validation()) {
+      Validation(training->mutable_validation(), at + ".validation");
+    }
+  }
+
+  void Validation(v1::ValidationSpec* validation, const std::string& at) {
+    AtLeast(validation->every(), 0, at + ".every");
+    if (validation->every() == 0) return;
+    RETORT_DEFAULT(validation, samples, 512);
+    RETORT_DEFAULT(validation, teacher_steps, 18);
+    if (validation->steps().empty()) {
+      for (int steps : {1, 2, 4}) validation->add_steps(steps);
+    }
+    Count(validation->samples(), 2, kMaxBatchSize, at + ".samples");
+    Count(validation->teacher_steps(), 1, kMaxTimes, at + ".teacher_steps");
+    for (int steps : validation->steps()) {
+      Count(steps, 1, kMaxTimes, at + ".steps");
+    }
+    if (!validation->feature_extractor().empty()) {
+      ModelOf(validation->feature_extractor(),
+              {v1::Model::KIND_FEATURE_EXTRACTOR}, at + ".feature_extractor");
+    }
   }
 
   // Returns the model called `name`, which must be of one of `kinds`; an empty

@@ -56,6 +56,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   train->add_option("--seed", extractor.train.seed, "Of everything random")
       ->capture_default_str();
+  train->add_option("--resolution", extractor.resolution, "32 or 16 pixels")
+      ->capture_default_str();
   train->add_option("--threads", extractor.threads, "Threads")
       ->capture_default_str();
   try {

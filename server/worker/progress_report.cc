@@ -50,6 +50,7 @@ void TrainReport::OnTick(const train::Tick& tick) {
   }
   (*message.mutable_metrics())["images_per_second"] = tick.images_per_second;
   SetTime(absl::Now(), message.mutable_time());
+  progress_ = *progress;
   outbox_->SetStep(tick.step);
   outbox_->SendProgress(message);
   RETORT_LOG(info, "step {}/{}  {:.1f} images/s  loss {:.5g}", tick.step,
@@ -67,6 +68,19 @@ void TrainReport::OnCheckpoint(int64_t step, const std::string& directory,
   if (hash.ok()) checkpoint->set_sha256(*hash);
   outbox_->SendCheckpoint(message);
   RETORT_LOG(info, "checkpoint of step {} written", step);
+}
+
+void TrainReport::OnValidation(int64_t step, const train::Metrics& metrics) {
+  internal::v1::Progress message;
+  *message.mutable_progress() = progress_;
+  message.mutable_progress()->set_step(step);
+  message.mutable_progress()->set_phase("training");
+  for (const auto& [name, value] : metrics) {
+    (*message.mutable_metrics())[name] = value;
+    RETORT_LOG(info, "step {}  {} {:.5g}", step, name, value);
+  }
+  SetTime(absl::Now(), message.mutable_time());
+  outbox_->SendProgress(message);
 }
 
 void TrainReport::OnWarning(const std::string& message) {

@@ -18,10 +18,13 @@ class TrainReport : public train::ProgressListener {
   void OnTick(const train::Tick& tick) override;
   void OnCheckpoint(int64_t step, const std::string& directory,
                     const nlohmann::json& manifest) override;
+  void OnValidation(int64_t step, const train::Metrics& metrics) override;
   void OnWarning(const std::string& message) override;
 
  private:
   Outbox* const outbox_;
+  // Of the newest tick: a validation reports numbers, and no other progress.
+  v1::JobProgress progress_;
 };
 
 // Progress of other tasks: steps of a phase, at most twice a second, with

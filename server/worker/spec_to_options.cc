@@ -43,6 +43,7 @@ void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   options->log_every = Or<int64_t>(spec.log_every(), 10);
   options->ema_rates = {Or(spec.ema_rate(), 0.999)};
   options->max_nonfinite_steps = Or<int64_t>(spec.max_nonfinite_steps(), 10);
+  options->validate_every = spec.validation().every();
 }
 
 absl::StatusOr<std::string> DistanceName(v1::DistillSpec::Distance distance) {
@@ -164,7 +165,8 @@ absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
   } else {
     RETORT_ASSIGN_OR_RETURN(
         all, data::LoadFashionMnist(
-                 spec.path(), test ? data::Split::kTest : data::Split::kTrain));
+                 spec.path(), test ? data::Split::kTest : data::Split::kTrain,
+                 Or(spec.resolution(), 32)));
   }
   data::ViewOptions view;
   view.max_images = spec.max_images();

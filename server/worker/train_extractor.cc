@@ -12,10 +12,12 @@ absl::Status Train(const ExtractorOptions& options) {
   at::set_num_threads(options.threads);
   RETORT_ASSIGN_OR_RETURN(
       const auto train,
-      data::LoadFashionMnist(options.data_dir, data::Split::kTrain));
+      data::LoadFashionMnist(options.data_dir, data::Split::kTrain,
+                             options.resolution));
   RETORT_ASSIGN_OR_RETURN(
       const auto test,
-      data::LoadFashionMnist(options.data_dir, data::Split::kTest));
+      data::LoadFashionMnist(options.data_dir, data::Split::kTest,
+                             options.resolution));
   RETORT_ASSIGN_OR_RETURN(const eval::TrainedClassifier trained,
                           eval::TrainClassifier(
                               *train, *test, options.train,

@@ -14,6 +14,7 @@
 #include "server/worker/progress_report.h"
 #include "server/worker/spec_to_options.h"
 #include "server/worker/student_jump.h"
+#include "server/worker/validation.h"
 
 namespace retort::worker {
 namespace {
@@ -31,6 +32,24 @@ absl::StatusOr<std::unique_ptr<data::Dataset>> Images(
     const TaskContext& context, const v1::DataSpec& spec, int64_t batch_size) {
   if (context.rehearsal == nullptr) return LoadDataset(spec);
   return MakeUpImages(*context.rehearsal, batch_size);
+}
+
+// Measures the run while it trains, as its spec says.
+absl::Status AddValidation(const TaskContext& context,
+                           const v1::ValidationSpec& spec,
+                           const math::NoiseSchedule& schedule,
+                           train::TrainParts* parts) {
+  if (spec.every() == 0) return absl::OkStatus();
+  ReportPhase(context.outbox, "preparing validation");
+  RETORT_ASSIGN_OR_RETURN(
+      std::shared_ptr<Validation> validation,
+      Validation::Create(context, spec,
+                         {parts->student.get(), parts->teacher, parts->jump,
+                          schedule, parts->dataset}));
+  parts->validate = [validation](const io::TensorMap& weights) {
+    return validation->Measure(weights);
+  };
+  return absl::OkStatus();
 }
 
 // Runs the trainer and says how it ended.
@@ -119,6 +138,8 @@ absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
   parts.student = nn::CreateDenoiser(config, spec.training().seed());
   parts.preconditioning = {{"schedule", json(schedule)}};
   parts.lineage = Lineage(context);
+  RETORT_RETURN_IF_ERROR(
+      AddValidation(context, spec.training().validation(), schedule, &parts));
   return Run(context, ToTrainOptions(spec), parts);
 }
 
@@ -158,6 +179,8 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   if (!artefact_dir.empty()) {
     parts.lineage["preconditioning_artifact"] = spec.preconditioning_artifact();
   }
+  RETORT_RETURN_IF_ERROR(AddValidation(context, spec.training().validation(),
+                                       ToSchedule(spec.noise()), &parts));
   return Run(context, options, parts);
 }
 

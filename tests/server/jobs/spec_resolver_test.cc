@@ -97,6 +97,25 @@ TEST_F(SpecResolverTest, ANetworkMustFitTheResolutionOfItsData) {
                        HasSubstr("12 pixels can be halved only 2 times")));
 }
 
+TEST_F(SpecResolverTest, ValidationHasDefaultsAndBounds) {
+  v1::JobSpec spec = Parse(
+      "train_teacher { training { iterations: 10 validation { every: 5 } } }");
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  const v1::ValidationSpec& v = spec.train_teacher().training().validation();
+  EXPECT_EQ(v.samples(), 512);
+  EXPECT_EQ(v.teacher_steps(), 18);
+  EXPECT_THAT(v.steps(), ElementsAre(1, 2, 4));
+  EXPECT_THAT(
+      Resolve(
+          "train_teacher { data { resolution: 20 } training { iterations: 9 "
+          "validation { every: 5 samples: 1 "
+          "feature_extractor: 'projects/p/models/ctm' } } }"),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("data.resolution: is 20"),
+                     HasSubstr("validation.samples: is 1"),
+                     HasSubstr("FEATURE_EXTRACTOR"))));
+}
+
 TEST_F(SpecResolverTest, FillsInTheDefaultsOfADistillation) {
   v1::JobSpec spec = Parse(
       "distill { teacher: 'projects/p/models/teacher' "
