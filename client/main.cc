@@ -59,6 +59,7 @@ void AddCommands(CLI::App* app, Context* context) {
   AddJobsLogs(jobs, context);
   AddJobsMetrics(jobs, context);
   AddJobsCheckpoints(jobs, context);
+  AddJobsCompare(jobs, context);
   AddJobsCancel(jobs, context);
   AddJobsDelete(jobs, context);
   CLI::App* models =

@@ -21,6 +21,7 @@ void AddJobsLogs(CLI::App* parent, Context* context);
 void AddJobsWatch(CLI::App* parent, Context* context);
 void AddJobsMetrics(CLI::App* parent, Context* context);
 void AddJobsCheckpoints(CLI::App* parent, Context* context);
+void AddJobsCompare(CLI::App* parent, Context* context);
 
 void AddModelsList(CLI::App* parent, Context* context);
 void AddModelsGet(CLI::App* parent, Context* context);

@@ -5,6 +5,7 @@
 #include "client/commands/commands.h"
 #include "client/output.h"
 #include "client/progress_display.h"
+#include "client/result_text.h"
 #include "client/spec_file.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/job_service.grpc.pb.h"
@@ -33,9 +34,7 @@ void PrintJob(const v1::Job& job) {
   for (const std::string& model : job.models()) JobLine("model", model);
   for (const v1::EvaluationResult& r : job.results()) {
     JobLine("result",
-            absl::StrFormat("%s %.3f at %d steps (%d network calls, %d images, "
-                            "%.3g s an image)",
-                            r.metric(), r.value(), r.steps(), r.network_calls(),
+            absl::StrFormat("%s, %d images, %.3g s an image", ResultText(r),
                             r.samples(), r.seconds_per_image()));
   }
   JobLine("spec", ToJson(job.spec()));

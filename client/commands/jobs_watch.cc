@@ -8,6 +8,7 @@
 #include "client/commands/commands.h"
 #include "client/output.h"
 #include "client/progress_display.h"
+#include "client/result_text.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/job_service.grpc.pb.h"
 
@@ -91,8 +92,7 @@ class Watcher {
       puts(absl::StrCat("model: ", ShortName(model)).c_str());
     }
     for (const v1::EvaluationResult& r : job_.results()) {
-      absl::PrintF("%s %.3f at %d steps (%d network calls)\n", r.metric(),
-                   r.value(), r.steps(), r.network_calls());
+      puts(ResultText(r).c_str());
     }
     if (job_.state() != v1::Job::STATE_SUCCEEDED) {
       puts(absl::StrCat("its log: retort jobs logs ", ShortName(job_.name()))

@@ -148,8 +148,12 @@ std::map<std::string, at::Tensor> FmnistClassifierImpl::StateDict() const {
   return state;
 }
 
+torch::Tensor FmnistClassifierImpl::Logits(const torch::Tensor& features) {
+  return head_(features);
+}
+
 torch::Tensor FmnistClassifierImpl::forward(const torch::Tensor& images) {
-  return head_(Features(images));
+  return Logits(Features(images));
 }
 
 }  // namespace retort::eval

@@ -55,7 +55,10 @@ class FmnistClassifierImpl : public torch::nn::Module {
   // Returns [n,feature_dim] for float images [n,C,H,W] in [-1, 1].
   torch::Tensor Features(const torch::Tensor& images);
 
-  // Returns class logits [n,classes].
+  // Returns class logits [n,classes] for what Features() returned.
+  torch::Tensor Logits(const torch::Tensor& features);
+
+  // Both: class logits [n,classes] of images.
   torch::Tensor forward(const torch::Tensor& images);
 
   // Parameters and BatchNorm's buffers by name; they share memory.

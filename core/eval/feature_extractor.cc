@@ -2,88 +2,33 @@
 
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
-#include "core/data/dataset.h"
+#include "core/eval/classifier_extractor.h"
+#include "core/eval/torchscript_extractor.h"
 #include "core/io/model_file.h"
 
 namespace retort::eval {
-namespace {
-
-absl::Status LoadClassifierWeights(const std::string& dir,
-                                   const io::TensorMap& tensors,
-                                   FmnistClassifier& net) {
-  torch::NoGradGuard no_grad;
-  const io::TensorMap state = net->StateDict();
-  for (const auto& [name, tensor] : state) {
-    const auto found = tensors.find(name);
-    if (found == tensors.end() || found->second.sizes() != tensor.sizes()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(dir, ": tensor '", name, "' is ",
-                       found == tensors.end() ? "missing" : "of another shape",
-                       "; manifest and weights are not of one model"));
-    }
-    tensor.copy_(found->second);
-  }
-  if (tensors.size() != state.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(dir, ": holds ", tensors.size(), " tensors, the network ",
-                     state.size()));
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<FeatureExtractor>> FeatureExtractor::Load(
-    const std::string& dir, at::Device device) {
-  RETORT_ASSIGN_OR_RETURN(io::ModelDirContents contents, io::ReadModelDir(dir));
-  if (contents.manifest.kind != "feature_extractor") {
+    const std::string& dir, ImageShape shape, at::Device device) {
+  RETORT_ASSIGN_OR_RETURN(const io::ModelManifest manifest,
+                          io::ReadModelManifest(dir));
+  if (manifest.kind != "feature_extractor") {
     return absl::InvalidArgumentError(
-        absl::StrCat(dir, " holds a model of kind '", contents.manifest.kind,
+        absl::StrCat(dir, " holds a model of kind '", manifest.kind,
                      "', not a feature_extractor"));
   }
-  RETORT_ASSIGN_OR_RETURN(
-      ClassifierConfig config,
-      ClassifierConfig::FromJson(contents.manifest.network));
-  FmnistClassifier net(config);
-  RETORT_RETURN_IF_ERROR(LoadClassifierWeights(dir, contents.tensors, net));
-  return std::make_unique<FeatureExtractor>(
-      std::move(net), contents.manifest.weights_sha256, device);
-}
-
-FeatureExtractor::FeatureExtractor(FmnistClassifier net, std::string hash,
-                                   at::Device device)
-    : net_(std::move(net)), hash_(std::move(hash)), device_(device) {
-  net_->to(device_);
-  net_->eval();
+  if (manifest.is_torchscript()) {
+    return TorchScriptExtractor::Load(dir, shape, device);
+  }
+  return ClassifierExtractor::Load(dir, device);
 }
 
 absl::StatusOr<at::Tensor> FeatureExtractor::Features(
     const at::Tensor& images) const {
-  const ClassifierConfig& c = config();
-  if (!images.defined() || images.scalar_type() != at::kByte ||
-      images.dim() != 4 || images.size(1) != c.channels ||
-      images.size(2) != c.resolution || images.size(3) != c.resolution) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "feature extractor: expected uint8 images [n,", c.channels, ",",
-        c.resolution, ",", c.resolution, "], got ",
-        images.defined() ? c10::str(images.dtype(), " ", images.sizes())
-                         : "no tensor",
-        "; use an extractor made for this model's data"));
-  }
-  torch::NoGradGuard no_grad;
-  try {
-    return net_->Features(data::ToFloat(images.to(device_))).to(at::kCPU);
-  } catch (const c10::OutOfMemoryError& e) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "feature extractor: out of memory with ", images.size(0),
-        " images; use a smaller batch: ", e.what_without_backtrace()));
-  } catch (const c10::Error& e) {
-    return absl::InternalError(
-        absl::StrCat("feature extractor: ", e.what_without_backtrace()));
-  }
+  RETORT_ASSIGN_OR_RETURN(Extracted extracted, Extract(images));
+  return std::move(extracted.features);
 }
 
 }  // namespace retort::eval

@@ -13,10 +13,10 @@
 #include "core/eval/feature_extractor.h"
 #include "core/eval/feature_statistics.h"
 
-// FD-FMNIST: the Fréchet distance between the features of generated images
-// and those of Fashion-MNIST's training images, features by this project's
-// own small classifier. It is not FID, whose features are Inception's, and its
-// values compare with other FD-FMNIST values of the same extractor only.
+// What generated images are compared with: the features of real ones. With this
+// project's own small classifier and Fashion-MNIST's training images the
+// Frechet distance is FD-FMNIST. It is not FID, whose features are Inception's,
+// and compares with other FD-FMNIST values of the same extractor only.
 //
 //   ReferenceOptions options;
 //   options.cache_dir = dir;
@@ -29,12 +29,21 @@ struct ReferenceOptions {
   int64_t first_index = 0;
   int64_t count = 0;  // 0: all from first_index on
   int64_t batch_size = 500;
-  // Directory in which results are kept, one file of some 36 KB for each
-  // ReferenceKey(); created when missing. "": nothing is kept.
+  // Features to keep of the images, chosen at random, always the same ones: for
+  // the metrics that need more than moments. 0: none.
+  int64_t kept_features = 0;
+  // Directory in which results are kept, created when missing: for each
+  // ReferenceKey() one file of 8 d (d + 1) bytes, d being the features' length,
+  // and one of 4 d bytes for each kept feature. "": nothing is kept.
   std::string cache_dir;
   // Called after each batch with images done and images in all. False stops:
   // the result is Cancelled. May be empty.
   std::function<bool(int64_t done, int64_t total)> progress;
+};
+
+struct Reference {
+  FeatureStatistics statistics;
+  at::Tensor kept;  // float32 [min(images, kept_features),dim]; or undefined
 };
 
 // Returns a SHA-256 that names what the statistics depend on: data, weights
@@ -50,6 +59,11 @@ std::string ReferenceKey(const FeatureExtractor& extractor,
 // Errors: InvalidArgument for a bad range or images that the extractor does
 // not take; Cancelled; what the data set or LibTorch reports.
 absl::StatusOr<FeatureStatistics> ComputeReferenceStatistics(
+    const FeatureExtractor& extractor, const data::Dataset& dataset,
+    const ReferenceOptions& options = {});
+
+// The same, with kept features.
+absl::StatusOr<Reference> ComputeReference(
     const FeatureExtractor& extractor, const data::Dataset& dataset,
     const ReferenceOptions& options = {});
 

@@ -129,9 +129,23 @@ absl::StatusOr<ModelManifest> ReadModelManifest(const std::string& dir) {
   return manifest;
 }
 
+absl::StatusOr<ModelManifest> VerifyModelDir(const std::string& dir) {
+  RETORT_ASSIGN_OR_RETURN(ModelManifest manifest, ReadModelManifest(dir));
+  for (const auto& [name, hash] : manifest.files) {
+    RETORT_RETURN_IF_ERROR(VerifyFile(FilePath(dir, name), hash));
+  }
+  return manifest;
+}
+
 absl::StatusOr<ModelDirContents> ReadModelDir(const std::string& dir) {
   ModelDirContents contents;
   RETORT_ASSIGN_OR_RETURN(contents.manifest, ReadModelManifest(dir));
+  if (contents.manifest.is_torchscript()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        dir,
+        " holds a TorchScript module, which serves as feature extractor "
+        "only"));
+  }
   RETORT_RETURN_IF_ERROR(VerifyExtraFiles(dir, contents.manifest));
   const std::string path = base::ModelDir(dir).weights_path();
   const std::string& expected = contents.manifest.weights_sha256;

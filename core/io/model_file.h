@@ -34,10 +34,15 @@ absl::StatusOr<ModelManifest> WriteModelDir(
 // Reads manifest and weights and verifies every file the manifest lists
 // against its SHA-256. Extra files are verified, not returned.
 //
-// Errors: NotFound without a manifest; InvalidArgument for a malformed one;
+// Errors: NotFound without a manifest; InvalidArgument for a malformed one, and
+// for a TorchScript module, which has no tensors to read;
 // DataLoss, with file, expected and actual hash, when a listed file is
 // missing or differs.
 absl::StatusOr<ModelDirContents> ReadModelDir(const std::string& dir);
+
+// Reads the manifest and verifies every file it lists, whatever they hold.
+// Errors: those of ReadModelDir.
+absl::StatusOr<ModelManifest> VerifyModelDir(const std::string& dir);
 
 // Reads the manifest alone: no hash is verified.
 absl::StatusOr<ModelManifest> ReadModelManifest(const std::string& dir);

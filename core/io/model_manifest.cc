@@ -93,6 +93,10 @@ bool IsModelKind(absl::string_view kind) {
          std::end(kKinds);
 }
 
+bool ModelManifest::is_torchscript() const {
+  return network.value("type", Json()) == "torchscript";
+}
+
 Json ModelManifest::ToJson() const {
   return Json{{"format_version", format_version},
               {"kind", kind},
@@ -125,9 +129,11 @@ absl::StatusOr<ModelManifest> ModelManifest::FromJson(const Json& json) {
       GetObject(json, "preconditioning", &manifest.preconditioning));
   RETORT_RETURN_IF_ERROR(GetObject(json, "lineage", &manifest.lineage));
   RETORT_RETURN_IF_ERROR(ParseFiles(json, &manifest.files));
-  const auto weights = manifest.files.find("weights.safetensors");
+  const char* const content =
+      manifest.is_torchscript() ? kTorchScriptFile : "weights.safetensors";
+  const auto weights = manifest.files.find(content);
   if (weights == manifest.files.end()) {
-    return BadField("files", "does not list weights.safetensors");
+    return BadField("files", absl::StrCat("does not list ", content));
   }
   manifest.weights_sha256 = weights->second;
   if (json.value("weights_sha256", Json()) != manifest.weights_sha256) {

@@ -13,6 +13,10 @@ namespace retort::io {
 
 inline constexpr int kModelFormatVersion = 1;
 
+// The file that stands in for weights.safetensors where `network` is
+// {"type": "torchscript"}.
+inline constexpr char kTorchScriptFile[] = "model.torchscript.pt";
+
 // What manifest.json of a model directory says (docs/formats.md). The
 // writer fills format_version, files and weights_sha256; the caller the rest.
 struct ModelManifest {
@@ -36,8 +40,12 @@ struct ModelManifest {
   // SHA-256 of every file of the directory but the manifest itself, by name.
   std::map<std::string, std::string> files;
 
-  // files["weights.safetensors"], which names the model's content.
+  // files["weights.safetensors"], which names the model's content; of a
+  // TorchScript module files[kTorchScriptFile].
   std::string weights_sha256;
+
+  // True for a TorchScript module.
+  bool is_torchscript() const;
 
   nlohmann::json ToJson() const;
 

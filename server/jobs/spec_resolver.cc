@@ -10,6 +10,7 @@
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/data_fields.h"
+#include "server/jobs/evaluate_fields.h"
 #include "server/jobs/model_facts.h"
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
@@ -535,6 +536,7 @@ class Resolution {
       task->add_steps(2);
     }
     Count(task->samples(), 2, kMaxImages, at + ".samples");
+    ResolveMetrics(task, &problems_);
     Count(task->batch_size(), 1, kMaxBatchSize, at + ".batch_size");
     for (int steps : task->steps()) Count(steps, 1, kMaxTimes, at + ".steps");
     Within(task->gamma(), 0, 1, at + ".gamma");

@@ -22,6 +22,17 @@ using internal::v1::AttachResponse;
 using internal::v1::Control;
 using J = v1::Job;
 
+// "FD-FMNIST at 2 step(s): 12.3 [11.8, 12.9]", the interval with seeds only.
+std::string ResultMessage(const v1::EvaluationResult& result) {
+  std::string text = absl::StrCat(result.metric(), " at ", result.steps(),
+                                  " step(s): ", result.value());
+  if (result.seeds() > 1) {
+    absl::StrAppend(&text, " [", result.low(), ", ", result.high(), "], 95 %, ",
+                    result.seeds(), " seeds");
+  }
+  return text;
+}
+
 // How long the last messages of a process that has ended may take.
 constexpr absl::Duration kDrainTime = absl::Seconds(3);
 constexpr int kLogLinesInCause = 5;
@@ -413,9 +424,7 @@ absl::Status RunningJobs::Succeed(const std::string& name,
                  *r.job.mutable_results() = ended.results();
                  for (const v1::EvaluationResult& result : ended.results()) {
                    events->push_back(
-                       {v1::JobEvent::KIND_RESULT,
-                        absl::StrCat(result.metric(), " at ", result.steps(),
-                                     " step(s): ", result.value())});
+                       {v1::JobEvent::KIND_RESULT, ResultMessage(result)});
                  }
                  return absl::OkStatus();
                })

@@ -15,6 +15,18 @@ int64_t CountElements(const io::TensorMap& tensors) {
   return count;
 }
 
+// Tries an extractor on two images of noise.
+absl::StatusOr<nlohmann::json> CheckExtractor(const std::string& dir) {
+  RETORT_ASSIGN_OR_RETURN(const auto extractor,
+                          eval::FeatureExtractor::Load(dir));
+  return nlohmann::json{{"ok", true},
+                        {"kind", "feature_extractor"},
+                        {"parameters", extractor->num_parameters()},
+                        {"feature_dim", extractor->dim()},
+                        {"channels", extractor->channels()},
+                        {"classes", extractor->classes()}};
+}
+
 // Returns the number of parameters, or what is wrong.
 absl::StatusOr<int64_t> Load(const std::string& dir, const std::string& kind) {
   if (kind == "teacher" || kind == "cm" || kind == "ctm") {
@@ -24,8 +36,6 @@ absl::StatusOr<int64_t> Load(const std::string& dir, const std::string& kind) {
   }
   if (kind == "preconditioning") {
     RETORT_RETURN_IF_ERROR(analytic::ReadArtefact(dir).status());
-  } else {
-    RETORT_RETURN_IF_ERROR(eval::FeatureExtractor::Load(dir).status());
   }
   RETORT_ASSIGN_OR_RETURN(const io::ModelDirContents contents,
                           io::ReadModelDir(dir));
@@ -35,6 +45,7 @@ absl::StatusOr<int64_t> Load(const std::string& dir, const std::string& kind) {
 absl::StatusOr<nlohmann::json> Check(const std::string& dir) {
   RETORT_ASSIGN_OR_RETURN(const io::ModelManifest manifest,
                           io::ReadModelManifest(dir));
+  if (manifest.kind == "feature_extractor") return CheckExtractor(dir);
   RETORT_ASSIGN_OR_RETURN(const int64_t parameters, Load(dir, manifest.kind));
   return nlohmann::json{
       {"ok", true}, {"kind", manifest.kind}, {"parameters", parameters}};

@@ -7,8 +7,10 @@
 
 namespace retort::worker {
 
-// Measures FD-FMNIST of a model at each number of steps. The real images'
-// statistics are kept for the next evaluation (base::DataDir::cache_dir). Has
+// Measures how good a model's images are: one result for each number of steps
+// and each metric of the spec, the mean over its seeds. Images go through in
+// batches, so that memory does not grow with their number. What is known of the
+// real images is kept for the next evaluation (base::DataDir::cache_dir). Has
 // no checkpoints: a stopped evaluation starts again.
 absl::StatusOr<internal::v1::TaskEnded> Evaluate(const TaskContext& context,
                                                  const v1::EvaluateSpec& spec);

@@ -56,7 +56,10 @@ absl::Status Validation::Prepare(const ValidationParts& parts) {
   if (spec_.feature_extractor().empty()) return absl::OkStatus();
   RETORT_ASSIGN_OR_RETURN(const std::string dir,
                           context_.ModelDir(spec_.feature_extractor()));
-  RETORT_ASSIGN_OR_RETURN(extractor_, eval::FeatureExtractor::Load(dir));
+  const nn::NetworkConfig& config = network_->config();
+  RETORT_ASSIGN_OR_RETURN(
+      extractor_, eval::FeatureExtractor::Load(
+                      dir, {config.img_channels, config.img_resolution}));
   eval::ReferenceOptions options;
   // <root>/jobs/<id> is the job's folder.
   const std::string root =

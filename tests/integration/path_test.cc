@@ -215,6 +215,39 @@ TEST_F(PathTest, StudentIsEvaluatedInTheFeaturesOfAClassifier) {
   }
 }
 
+TEST_F(PathTest, EvaluationsAreComparedUnlessTheyMeasuredDifferently) {
+  json spec = {
+      {"evaluate",
+       {{"model", "student"},
+        {"feature_extractor", "features"},
+        {"data", {{"path", Data()}}},
+        {"samples", 32},
+        {"batch_size", 16},
+        {"steps", {1}},
+        {"metrics", {"frechet", "kid", "inception-score", "precision-recall"}},
+        {"seeds", 2},
+        {"seed", 9}}},
+      {"resources", {{"cpu_threads", 1}}}};
+  Run("evaluation-2", spec);
+  EXPECT_THAT(service_->Cli({"jobs", "get", "evaluation-2"}).out,
+              AllOf(HasSubstr("FD-FMNIST"), HasSubstr(", 2 seeds)")));
+  const json both =
+      service_->Json({"jobs", "compare", "evaluation", "evaluation-2"});
+  EXPECT_EQ(both["jobs"], json({"evaluation", "evaluation-2"}));
+  ASSERT_EQ(both["rows"].size(), 6u);
+  EXPECT_EQ(both["rows"][0]["metric"], "FD-FMNIST");
+  EXPECT_EQ(both["rows"][0]["results"].size(), 2u);
+  const json& with_seeds = both["rows"][0]["results"][1];
+  EXPECT_LT(with_seeds["low"].get<double>(), with_seeds["high"].get<double>());
+  spec["evaluate"]["samples"] = 33;
+  spec["evaluate"]["seeds"] = 1;
+  spec["evaluate"]["metrics"] = json::array({"frechet"});
+  Run("evaluation-3", spec);
+  const json error =
+      service_->Error(4, {"jobs", "compare", "evaluation", "evaluation-3"});
+  EXPECT_THAT(error["message"], HasSubstr("samples (32 and 33)"));
+}
+
 TEST_F(PathTest, SamplesDependOnSeedAndIndexAlone) {
   const json created =
       service_->Json({"deployments", "create", "clothes", "--model", "student",

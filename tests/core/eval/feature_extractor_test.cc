@@ -1,5 +1,4 @@
-#include "core/eval/feature_extractor.h"
-
+#include "core/eval/classifier_extractor.h"
 #include "core/eval/train_classifier.h"
 #include "core/io/model_file.h"
 #include "tests/core/eval/test_data.h"
@@ -41,7 +40,7 @@ TEST(FeatureExtractorTest, LoadsWhatSaveClassifierWrote) {
 }
 
 TEST(FeatureExtractorTest, AnImagesFeaturesDoNotDependOnItsNeighbours) {
-  const FeatureExtractor extractor(Untrained().net, "hash");
+  const ClassifierExtractor extractor(Untrained().net, "hash");
   at::Tensor images, labels;
   const auto data = HalvesDataset(4, 9);
   ASSERT_THAT(data->Get({{0, 1, 2, 3}}, &images, &labels), IsOk());
@@ -52,7 +51,7 @@ TEST(FeatureExtractorTest, AnImagesFeaturesDoNotDependOnItsNeighbours) {
 }
 
 TEST(FeatureExtractorTest, TakesUint8ImagesOfItsSizeOnly) {
-  const FeatureExtractor extractor(Untrained().net, "hash");
+  const ClassifierExtractor extractor(Untrained().net, "hash");
   EXPECT_THAT(extractor.Features(at::zeros({1, 1, 8, 8})),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("uint8")));
   EXPECT_THAT(extractor.Features(at::zeros({1, 3, 8, 8}, at::kByte)),

@@ -1,6 +1,7 @@
 #include "core/eval/reference_statistics.h"
 
 #include "core/base/file.h"
+#include "core/eval/classifier_extractor.h"
 #include "core/eval/frechet.h"
 #include "tests/core/eval/test_data.h"
 #include "tests/support/status_matchers.h"
@@ -14,15 +15,15 @@ using ::retort::testing::StatusIs;
 using ::retort::testing::TempDir;
 using ::testing::HasSubstr;
 
-FeatureExtractor SmallExtractor(const std::string& hash = "hash") {
+ClassifierExtractor SmallExtractor(const std::string& hash = "hash") {
   ClassifierConfig config;
   config.resolution = 8;
   config.widths = {4, 8};
-  return FeatureExtractor(FmnistClassifier(config, 3), hash);
+  return ClassifierExtractor(FmnistClassifier(config, 3), hash);
 }
 
 TEST(ReferenceStatisticsTest, DoNotDependOnTheBatchSize) {
-  const FeatureExtractor extractor = SmallExtractor();
+  const ClassifierExtractor extractor = SmallExtractor();
   const auto data = HalvesDataset(20, 1);
   ReferenceOptions options;
   RETORT_ASSERT_OK_AND_ASSIGN(
@@ -38,7 +39,7 @@ TEST(ReferenceStatisticsTest, DoNotDependOnTheBatchSize) {
 
 TEST(ReferenceStatisticsTest, ComeFromTheCacheTheSecondTime) {
   TempDir dir;
-  const FeatureExtractor extractor = SmallExtractor();
+  const ClassifierExtractor extractor = SmallExtractor();
   const auto data = HalvesDataset(20, 1);
   int64_t batches = 0;
   ReferenceOptions options;
@@ -54,9 +55,35 @@ TEST(ReferenceStatisticsTest, ComeFromTheCacheTheSecondTime) {
   EXPECT_TRUE(at::equal(*a.Covariance(), *b.Covariance()));
 }
 
+TEST(ReferenceStatisticsTest, KeptFeaturesComeFromTheCacheToo) {
+  TempDir dir;
+  const ClassifierExtractor extractor = SmallExtractor();
+  const auto data = HalvesDataset(20, 1);
+  int64_t batches = 0;
+  ReferenceOptions options;
+  options.cache_dir = dir / "cache";
+  options.batch_size = 8;
+  options.progress = [&](int64_t, int64_t) { return ++batches > 0; };
+  options.kept_features = 6;
+  RETORT_ASSERT_OK_AND_ASSIGN(const Reference a,
+                              ComputeReference(extractor, *data, options));
+  EXPECT_EQ(a.kept.sizes(), at::IntArrayRef({6, 8}));
+  RETORT_ASSERT_OK_AND_ASSIGN(const Reference b,
+                              ComputeReference(extractor, *data, options));
+  EXPECT_EQ(batches, 3);
+  EXPECT_TRUE(at::equal(a.kept, b.kept));
+  EXPECT_EQ(b.statistics.count(), 20);
+  // The moments serve whoever needs no more; other numbers are other features.
+  EXPECT_THAT(ComputeReferenceStatistics(extractor, *data, options), IsOk());
+  EXPECT_EQ(batches, 3);
+  options.kept_features = 7;
+  EXPECT_EQ(ComputeReference(extractor, *data, options)->kept.size(0), 7);
+  EXPECT_EQ(batches, 6);
+}
+
 TEST(ReferenceStatisticsTest, RecomputesADamagedCacheFile) {
   TempDir dir;
-  const FeatureExtractor extractor = SmallExtractor();
+  const ClassifierExtractor extractor = SmallExtractor();
   const auto data = HalvesDataset(20, 1);
   ReferenceOptions options;
   options.cache_dir = dir.path();
