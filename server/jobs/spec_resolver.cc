@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
+#include "server/jobs/estimate_fields.h"
 #include "server/jobs/model_facts.h"
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
@@ -359,6 +360,7 @@ class Resolution {
       Count(task->trajectories(), 1, kMaxImages, at + ".trajectories");
     }
     Count(task->grid_size(), 2, kMaxFittedTimes, at + ".grid_size");
+    ResolveEstimatorFields(task, at, &problems_);
   }
 
   static bool NeedsArtifact(v1::PreconditioningKind kind) {
@@ -413,6 +415,8 @@ class Resolution {
   void TablesFit(const v1::DistillSpec& task, const v1::Model& tables,
                  const v1::Model& teacher, const std::string& at) {
     if (tables.name().empty() || teacher.name().empty()) return;
+    RequireTablesOf(task.preconditioning(), tables,
+                    at + ".preconditioning_artifact", &problems_);
     const std::string hash = TeacherHashOf(tables);
     problems_.Require(
         hash.empty() || hash == teacher.weights_sha256(),
