@@ -319,9 +319,12 @@ absl::StatusOr<TrainResult> Trainer::Finish() {
   manifest.lineage["images"] = at.images;
   manifest.lineage["run"] = fingerprint_;
   TrainResult result{Outcome::kSucceeded, at.step, parts_.job_dir.result_dir()};
+  io::TensorMap tensors = state_->AveragedWeights();
+  for (const auto& [name, tensor] : parts_.preconditioning_tensors) {
+    tensors[io::kPreconditioningPrefix + name] = tensor;
+  }
   RETORT_ASSIGN_OR_RETURN(
-      result.manifest,
-      io::WriteModelDir(result.model_dir, manifest, state_->AveragedWeights()));
+      result.manifest, io::WriteModelDir(result.model_dir, manifest, tensors));
   return result;
 }
 

@@ -45,4 +45,12 @@ std::string TeacherHashOf(const v1::Model& preconditioning) {
       .string_value();
 }
 
+ArtefactFacts ArtefactFactsOf(const v1::Model& preconditioning) {
+  const Struct& group =
+      Field(preconditioning.manifest(), "preconditioning").struct_value();
+  return {group.fields().count("estimator") > 0,
+          group.fields().count("fit") > 0,
+          group.fields().count("spectral") > 0};
+}
+
 }  // namespace retort::jobs

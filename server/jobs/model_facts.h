@@ -26,6 +26,14 @@ int64_t ResolutionOf(const v1::Model& model);
 // for; empty if the manifest does not say.
 std::string TeacherHashOf(const v1::Model& preconditioning);
 
+// What the manifest of a preconditioning artefact says it has.
+struct ArtefactFacts {
+  bool known = false;  // false: it says nothing
+  bool trajectories = false;
+  bool spectral = false;
+};
+ArtefactFacts ArtefactFactsOf(const v1::Model& preconditioning);
+
 }  // namespace retort::jobs
 
 #endif  // RETORT_SERVER_JOBS_MODEL_FACTS_H_

@@ -10,6 +10,7 @@
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/data_fields.h"
+#include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
 #include "server/jobs/model_facts.h"
 #include "server/jobs/spec_models.h"
@@ -367,6 +368,7 @@ class Resolution {
       Count(task->trajectories(), 1, kMaxImages, at + ".trajectories");
     }
     Count(task->grid_size(), 2, kMaxFittedTimes, at + ".grid_size");
+    ResolveEstimatorFields(task, at, &problems_);
   }
 
   static bool NeedsArtifact(v1::PreconditioningKind kind) {
@@ -421,6 +423,8 @@ class Resolution {
   void TablesFit(const v1::DistillSpec& task, const v1::Model& tables,
                  const v1::Model& teacher, const std::string& at) {
     if (tables.name().empty() || teacher.name().empty()) return;
+    RequireTablesOf(task.preconditioning(), tables,
+                    at + ".preconditioning_artifact", &problems_);
     const std::string hash = TeacherHashOf(tables);
     problems_.Require(
         hash.empty() || hash == teacher.weights_sha256(),

@@ -124,12 +124,23 @@ analytic::PreconditionOptions ToPreconditionOptions(
   options.estimate.samples = Or<int64_t>(spec.samples_per_knot(), 4096);
   options.estimate.batch = Or<int64_t>(spec.batch_size(), 256);
   options.estimate.seed = spec.seed();
+  using Spec = v1::EstimatePreconditioningSpec;
+  if (spec.trace_estimator() == Spec::TRACE_ESTIMATOR_HUTCHINSON) {
+    options.estimate.trace = analytic::TraceEstimator::kHutchinson;
+  }
+  if (spec.scale_estimator() == Spec::SCALE_ESTIMATOR_JVP) {
+    options.estimate.scale = analytic::ScaleEstimator::kJvp;
+  }
+  options.estimate.tolerance = spec.tolerance();
+  options.served.iterations = spec.served_iterations();
+  options.served.batch_size = Or<int64_t>(spec.served_batch_size(), 64);
   const int64_t trajectories = Or<int64_t>(spec.trajectories(), 2048);
   options.fit = trajectories > 0;
   if (options.fit) options.trajectory.trajectories = trajectories;
   options.trajectory.grid = Or(spec.grid_size(), 18);
   options.trajectory.batch = options.estimate.batch;
   options.trajectory.seed = spec.seed();
+  options.fit_spectral = spec.spectral();
   return options;
 }
 
@@ -150,6 +161,8 @@ std::string JumpName(v1::PreconditioningKind kind,
       return "fitted-state";
     case v1::PRECONDITIONING_KIND_FITTED_DENOISER:
       return "fitted-denoiser";
+    case v1::PRECONDITIONING_KIND_FITTED_SPECTRAL:
+      return "fitted-spectral";
     default:
       return method == v1::DistillSpec::METHOD_CM ? "cm" : "ctm";
   }

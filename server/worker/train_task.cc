@@ -173,6 +173,7 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   for (at::Tensor& p : parts.student->parameters()) p.requires_grad_(true);
   if (spec.zero_init_second_time()) ZeroSecondTime(*parts.student);
   parts.preconditioning = jump.manifest;
+  parts.preconditioning_tensors = jump.tensors;
   parts.lineage = Lineage(context);
   parts.lineage["teacher"] = spec.teacher();
   parts.lineage["teacher_hash"] = teacher.manifest.weights_sha256;

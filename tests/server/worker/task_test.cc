@@ -190,6 +190,43 @@ TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
   EXPECT_THAT(LoadModel(dir_ / "job2/result"), IsOk());
 }
 
+TEST_F(TaskTest, AStudentCarriesItsSpectralFitBesideItsWeights) {
+  AddModel("t", "teacher");
+  auto* spec =
+      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
+  spec->set_teacher("t");
+  spec->mutable_data()->set_path(dir_ / "data");
+  spec->set_knots(4);
+  spec->set_samples_per_knot(4);
+  spec->set_trajectories(4);
+  spec->set_grid_size(3);
+  spec->set_spectral(true);
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+  (*context_.assignment.mutable_model_dirs())["p"] = Result();
+  auto* distill = context_.assignment.mutable_spec()->mutable_distill();
+  distill->set_teacher("t");
+  distill->mutable_data()->set_path(dir_ / "data");
+  distill->set_preconditioning_artifact("p");
+  distill->set_grid_size(3);
+  *distill->mutable_training() = Training(1);
+  for (const auto kind : {v1::PRECONDITIONING_KIND_FITTED_SPECTRAL,
+                          v1::PRECONDITIONING_KIND_FITTED_STATE}) {
+    const bool spectral = kind == v1::PRECONDITIONING_KIND_FITTED_SPECTRAL;
+    const std::string job = dir_ / absl::StrCat("job", int{kind});
+    context_.assignment.set_job_dir(job);
+    distill->set_preconditioning(kind);
+    const TaskEnded ended = RunTask(context_);
+    ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+    RETORT_ASSERT_OK_AND_ASSIGN(const io::ModelDirContents contents,
+                                io::ReadModelDir(job + "/result"));
+    EXPECT_EQ(contents.preconditioning.count("spectral.u"), spectral);
+    EXPECT_EQ(contents.tensors.count("spectral.u"), 0);
+    // The artefact is not needed any more.
+    ASSERT_THAT(LoadModel(job + "/result"), IsOk());
+    EXPECT_TRUE(CheckModel(job + "/result")["ok"]);
+  }
+}
+
 TEST_F(TaskTest, RefusesTablesThatWereEstimatedForAnotherTeacher) {
   AddModel("t", "teacher");
   auto* spec =
