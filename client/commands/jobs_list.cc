@@ -1,5 +1,6 @@
 #include <memory>
 
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
