@@ -79,6 +79,11 @@ void AddCommands(CLI::App* app, Context* context) {
   AddDeploymentsList(deployments, context);
   AddDeploymentsGet(deployments, context);
   AddDeploymentsDelete(deployments, context);
+  CLI::App* presets =
+      AddGroup(app, "presets", "Job files of published configurations",
+               "Example:\n  retort presets list");
+  AddPresetsList(presets, context);
+  AddPresetsShow(presets, context);
   AddSample(app, context);
   AddCluster(app, context);
   AddCompletion(app, context);

@@ -336,15 +336,22 @@ absl::StatusOr<v1::Job> ReadJobFile(const std::string& path,
                                     absl::string_view project) {
   const absl::StatusOr<std::string> text = ReadText(path);
   if (!text.ok()) return UsageError(text.status().message());
+  return ParseJob(*text, path, settings, project);
+}
+
+absl::StatusOr<v1::Job> ParseJob(absl::string_view text,
+                                 const std::string& source,
+                                 const std::vector<std::string>& settings,
+                                 absl::string_view project) {
   v1::Job job;
-  RETORT_RETURN_IF_ERROR(MergeYaml(*text, path, &job));
+  RETORT_RETURN_IF_ERROR(MergeYaml(text, source, &job));
   for (const std::string& setting : settings) {
     RETORT_RETURN_IF_ERROR(ApplySetting(setting, &job));
   }
-  RETORT_RETURN_IF_ERROR(CheckSettable(job, path));
+  RETORT_RETURN_IF_ERROR(CheckSettable(job, source));
   if (job.spec().task_case() == v1::JobSpec::TASK_NOT_SET) {
     return SpecError(
-        absl::StrCat(path,
+        absl::StrCat(source,
                      ": spec: names no task; it needs one of train_teacher, "
                      "estimate_preconditioning, distill, evaluate"));
   }

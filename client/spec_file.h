@@ -39,6 +39,12 @@ absl::StatusOr<v1::Job> ReadJobFile(const std::string& path,
                                     const std::vector<std::string>& settings,
                                     absl::string_view project);
 
+// The same of a text; `source` begins every error.
+absl::StatusOr<v1::Job> ParseJob(absl::string_view text,
+                                 const std::string& source,
+                                 const std::vector<std::string>& settings,
+                                 absl::string_view project);
+
 // "ctm" for PRECONDITIONING_KIND_CTM: the value without its enum's prefix, in
 // lower case, with dashes.
 std::string ShortEnumName(const google::protobuf::EnumValueDescriptor& value);

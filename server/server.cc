@@ -23,6 +23,7 @@
 #include "server/executor/local_executor.h"
 #include "server/executor/worker_links.h"
 #include "server/http/http_server.h"
+#include "server/job_estimate.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/spec_resolver.h"
 #include "server/listening.h"
@@ -166,8 +167,13 @@ absl::Status Server::Parts::OpenApi() {
   RETORT_ASSIGN_OR_RETURN(auth::ListenAddress address,
                           auth::ParseListenAddress(options.listen));
   RETORT_RETURN_IF_ERROR(ProbeAddress(address, "--listen"));
-  job_service = std::make_unique<rpc::JobService>(jobs.get(), scheduler.get(),
-                                                  resolver.get(), &metrics);
+  job_service = std::make_unique<rpc::JobService>(
+      jobs.get(), scheduler.get(), resolver.get(), &metrics,
+      [this](const v1::JobSpec& spec, bool measure,
+             const std::function<bool()>& stop) {
+        return EstimateJob(options.worker_binary, serving->models(), spec,
+                           measure, stop);
+      });
   inference_service = std::make_unique<rpc::InferenceService>(&metrics);
   grpc::ServerBuilder builder;
   Configure(&builder);

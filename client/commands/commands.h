@@ -34,6 +34,9 @@ void AddDeploymentsList(CLI::App* parent, Context* context);
 void AddDeploymentsGet(CLI::App* parent, Context* context);
 void AddDeploymentsDelete(CLI::App* parent, Context* context);
 
+void AddPresetsList(CLI::App* parent, Context* context);
+void AddPresetsShow(CLI::App* parent, Context* context);
+
 void AddSample(CLI::App* parent, Context* context);
 void AddCluster(CLI::App* parent, Context* context);
 // Needs the complete root for its list of words.

@@ -24,6 +24,24 @@ std::string Readable(google::protobuf::Struct manifest) {
   return ToJson(manifest);
 }
 
+// What a preconditioning cost, as a share of the training that it serves;
+// empty if that was not asked for.
+std::string CostShare(const google::protobuf::Struct& manifest) {
+  const google::protobuf::Struct* at = &manifest;
+  for (const char* field : {"preconditioning", "cost", "served"}) {
+    const auto found = at->fields().find(field);
+    if (found == at->fields().end()) return "";
+    at = &found->second.struct_value();
+  }
+  const auto number = [&](const char* field) {
+    const auto found = at->fields().find(field);
+    return found == at->fields().end() ? 0.0 : found->second.number_value();
+  };
+  return absl::StrFormat("at most %.2g %% of %.0f iterations of %.0f images",
+                         100 * number("share"), number("iterations"),
+                         number("batch_size"));
+}
+
 void PrintModel(const v1::Model& model) {
   const auto* kind =
       v1::Model::Kind_descriptor()->FindValueByNumber(model.kind());
@@ -33,6 +51,7 @@ void PrintModel(const v1::Model& model) {
   ModelLine("parameters", absl::StrCat(model.parameters()));
   ModelLine("size", Bytes(model.bytes()));
   ModelLine("weights", model.weights_sha256());
+  ModelLine("cost", CostShare(model.manifest()));
   ModelLine("created", LocalTime(model.create_time()));
   for (const std::string& file : model.files()) ModelLine("file", file);
   ModelLine("manifest", Readable(model.manifest()));

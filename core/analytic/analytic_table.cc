@@ -105,14 +105,38 @@ AnalyticTable::FromMeanSquares(std::vector<double> lambda,
 }
 
 absl::StatusOr<std::shared_ptr<const AnalyticTable>>
+AnalyticTable::FromLogSlopes(std::vector<double> lambda, std::vector<double> l,
+                             std::vector<double> s,
+                             const std::vector<bool>& resolved) {
+  if (s.size() != lambda.size() || resolved.size() != lambda.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("one s per knot is needed: ", lambda.size(), " knots, ",
+                     s.size(), " values"));
+  }
+  const auto known = std::count(resolved.begin(), resolved.end(), true);
+  if (2 * known > static_cast<std::ptrdiff_t>(lambda.size())) {
+    FillGaps(lambda, resolved, &s);
+  } else {
+    std::fill(s.begin(), s.end(), 0.0);
+  }
+  RETORT_ASSIGN_OR_RETURN(const Pchip curve, Pchip::Create(lambda, s));
+  return Create(std::move(lambda), std::move(l), curve.knot_integrals());
+}
+
+absl::StatusOr<std::shared_ptr<const AnalyticTable>>
 AnalyticTable::FromStatistics(const TeacherStatistics& statistics) {
-  std::vector<double> lambda, l, g_mean_square;
+  std::vector<double> lambda, l, g_mean_square, s;
   std::vector<bool> resolved;
   for (const KnotStatistics& knot : statistics.knots) {
     lambda.push_back(knot.lambda());
     l.push_back(knot.l);
     g_mean_square.push_back(knot.g_mean_square);
+    s.push_back(knot.s);
     resolved.push_back(knot.Resolved(statistics.relative_rounding));
+  }
+  if (statistics.scale == ScaleEstimator::kJvp) {
+    return FromLogSlopes(std::move(lambda), std::move(l), std::move(s),
+                         resolved);
   }
   return FromMeanSquares(std::move(lambda), std::move(l), g_mean_square,
                          resolved);

@@ -50,6 +50,13 @@ class AnalyticTable {
       const std::vector<double>& g_mean_square,
       const std::vector<bool>& resolved);
 
+  // The same from l and s per knot: ln S is the exact integral of the cubic
+  // through s. Where g is not resolved s is interpolated, as above.
+  static absl::StatusOr<std::shared_ptr<const AnalyticTable>> FromLogSlopes(
+      std::vector<double> lambda, std::vector<double> l, std::vector<double> s,
+      const std::vector<bool>& resolved);
+
+  // By the estimator of S that the statistics were made with.
   static absl::StatusOr<std::shared_ptr<const AnalyticTable>> FromStatistics(
       const TeacherStatistics& statistics);
 

@@ -13,6 +13,7 @@
 #include "core/analytic/analytic_table.h"
 #include "core/analytic/fitted_table.h"
 #include "core/analytic/plot.h"
+#include "core/analytic/spectral_jump.h"
 #include "core/analytic/tabulated_jump.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -23,7 +24,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kArtefactVersion = 1;
+// 2: with a spectral fit or s.
+constexpr int kArtefactVersion = 2;
 
 // The float64 columns of the statistics, by tensor name.
 struct Column {
@@ -41,6 +43,19 @@ constexpr Column kColumns[] = {
     {"knots.l_from_loss_se", &KnotStatistics::l_from_loss_se},
 };
 
+// With ScaleEstimator::kJvp.
+constexpr Column kScaleColumns[] = {{"knots.s", &KnotStatistics::s},
+                                    {"knots.s_se", &KnotStatistics::s_se}};
+
+std::vector<Column> ColumnsOf(const EstimateOptions& estimate) {
+  std::vector<Column> columns(std::begin(kColumns), std::end(kColumns));
+  if (estimate.scale == ScaleEstimator::kJvp) {
+    columns.insert(columns.end(), std::begin(kScaleColumns),
+                   std::end(kScaleColumns));
+  }
+  return columns;
+}
+
 at::Tensor ToTensor(const std::vector<double>& values) {
   return at::tensor(values, at::kDouble);
 }
@@ -49,7 +64,7 @@ at::Tensor ToTensor(const std::vector<double>& values) {
 io::TensorMap MeasuredTensors(const PreconditioningArtefact& artefact) {
   io::TensorMap tensors;
   const auto& knots = artefact.statistics.knots;
-  for (const Column& column : kColumns) {
+  for (const Column& column : ColumnsOf(artefact.estimate)) {
     std::vector<double> values;
     for (const KnotStatistics& knot : knots) {
       values.push_back(knot.*column.field);
@@ -64,6 +79,18 @@ io::TensorMap MeasuredTensors(const PreconditioningArtefact& artefact) {
     tensors["fit.gram"] = artefact.moments->gram.contiguous();
   }
   return tensors;
+}
+
+// Measured too, but in the identity by its hash.
+void AddSpectralTensors(const SpectralFit& fit, io::TensorMap* tensors) {
+  (*tensors)["spectral.options"] =
+      ToTensor({fit.options.ridge, fit.options.v_low, fit.options.v_high});
+  (*tensors)["spectral.times"] = ToTensor(fit.times);
+  (*tensors)["spectral.mixing"] = fit.mixing;
+  (*tensors)["spectral.u"] = fit.u;
+  (*tensors)["spectral.v"] = fit.v;
+  (*tensors)["spectral.state_gap"] = fit.state_gap;
+  (*tensors)["spectral.denoiser_gap"] = fit.denoiser_gap;
 }
 
 void AddFittedPairs(const FittedTable& table, FitTarget target,
@@ -107,14 +134,13 @@ absl::Status AddDerivedTensors(const PreconditioningArtefact& artefact,
   return absl::OkStatus();
 }
 
-const char* TraceName(TraceEstimator trace) {
-  return trace == TraceEstimator::kStein ? "stein" : "hutchinson";
-}
-
 // Everything but tensors, cost and batch sizes.
 json IdentityJson(const PreconditioningArtefact& artefact) {
   json out;
-  out["artefact_version"] = kArtefactVersion;
+  const bool spectral = !artefact.spectral_hash.empty();
+  const bool jvp = artefact.estimate.scale == ScaleEstimator::kJvp;
+  out["artefact_version"] = spectral || jvp ? kArtefactVersion : 1;
+  if (spectral) out["spectral"] = {{"sha256", artefact.spectral_hash}};
   out["schedule"] = json(artefact.schedule);
   out["dimension"] = artefact.statistics.dimension;
   out["relative_rounding"] = artefact.statistics.relative_rounding;
@@ -123,6 +149,7 @@ json IdentityJson(const PreconditioningArtefact& artefact) {
                       {"samples", artefact.estimate.samples},
                       {"tolerance", artefact.estimate.tolerance},
                       {"seed", artefact.estimate.seed}};
+  if (jvp) out["estimator"]["scale"] = ScaleName(artefact.estimate.scale);
   if (artefact.moments) {
     const TrajectoryOptions fit = artefact.fit.value_or(TrajectoryOptions());
     out["fit"] = {{"grid", artefact.moments->n()},
@@ -207,10 +234,15 @@ absl::Status ReadManifest(const io::ModelManifest& manifest,
   out->statistics.relative_rounding =
       reader.Number<double>("relative_rounding");
   RETORT_RETURN_IF_ERROR(reader.status());
-  if (version != kArtefactVersion) {
+  if (version < 1 || version > kArtefactVersion) {
     return absl::InvalidArgumentError(
-        absl::StrCat("artefact version ", version, " is not ", kArtefactVersion,
-                     ", the one this program reads"));
+        absl::StrCat("artefact version ", version, " is not 1 to ",
+                     kArtefactVersion, ", which this program reads"));
+  }
+  if (root.contains("spectral")) {
+    JsonReader spectral(root["spectral"], "'spectral'");
+    out->spectral_hash = spectral.String("sha256");
+    RETORT_RETURN_IF_ERROR(spectral.status());
   }
 
   JsonReader schedule(schedule_json, "'schedule'");
@@ -228,6 +260,10 @@ absl::Status ReadManifest(const io::ModelManifest& manifest,
   const std::string trace = estimator.String("trace");
   out->estimate.trace = trace == "hutchinson" ? TraceEstimator::kHutchinson
                                               : TraceEstimator::kStein;
+  if (estimator_json.contains("scale") && estimator.String("scale") == "jvp") {
+    out->estimate.scale = ScaleEstimator::kJvp;
+  }
+  out->statistics.scale = out->estimate.scale;
   RETORT_RETURN_IF_ERROR(estimator.status());
 
   if (root.contains("fit")) {
@@ -247,6 +283,15 @@ absl::Status ReadManifest(const io::ModelManifest& manifest,
   out->statistics.network_calls = cost.Number<int64_t>("statistics_calls");
   const int64_t fit_calls = cost.Number<int64_t>("trajectory_calls");
   if (out->moments) out->moments->network_calls = fit_calls;
+  out->statistics.forward_equivalents =
+      out->statistics.network_calls * out->estimate.ForwardsPerSample();
+  if (cost_json.contains("served")) {
+    const json served_json = cost.Object("served");
+    JsonReader served(served_json, "'cost.served'");
+    out->served.iterations = served.Number<int64_t>("iterations");
+    out->served.batch_size = served.Number<int64_t>("batch_size");
+    RETORT_RETURN_IF_ERROR(served.status());
+  }
   RETORT_RETURN_IF_ERROR(cost.status());
 
   JsonReader lineage(manifest.lineage, "manifest field 'lineage'");
@@ -282,7 +327,7 @@ absl::Status ReadMeasured(const io::TensorMap& tensors,
   for (size_t k = 0; k < knots.size(); ++k) {
     knots[k].samples = samples.const_data_ptr<int64_t>()[k];
   }
-  for (const Column& column : kColumns) {
+  for (const Column& column : ColumnsOf(out->estimate)) {
     RETORT_ASSIGN_OR_RETURN(const at::Tensor values,
                             Find(tensors, column.name, at::kDouble, 1));
     if (values.numel() != samples.numel()) {
@@ -301,6 +346,45 @@ absl::Status ReadMeasured(const io::TensorMap& tensors,
                             Find(tensors, "fit.gram", at::kDouble, 2));
     out->moments->times = ToVector(times);
   }
+  return absl::OkStatus();
+}
+
+// The spectral fit, unless it was left out.
+absl::Status ReadSpectral(const io::TensorMap& tensors,
+                          PreconditioningArtefact* out) {
+  if (out->spectral_hash.empty() || tensors.count("spectral.u") == 0) {
+    return absl::OkStatus();
+  }
+  SpectralFit fit;
+  RETORT_ASSIGN_OR_RETURN(const at::Tensor options,
+                          Find(tensors, "spectral.options", at::kDouble, 1));
+  RETORT_ASSIGN_OR_RETURN(const at::Tensor times,
+                          Find(tensors, "spectral.times", at::kDouble, 1));
+  if (options.numel() != 3) {
+    return absl::InvalidArgumentError(
+        "tensor 'spectral.options' needs 3 entries");
+  }
+  const double* option = options.const_data_ptr<double>();
+  fit.options = {option[0], option[1], option[2]};
+  fit.times = ToVector(times);
+  const auto take = [&](const char* name, int64_t dimensions,
+                        at::Tensor* to) -> absl::Status {
+    RETORT_ASSIGN_OR_RETURN(*to, Find(tensors, absl::StrCat("spectral.", name),
+                                      at::kDouble, dimensions));
+    return absl::OkStatus();
+  };
+  RETORT_RETURN_IF_ERROR(take("mixing", 2, &fit.mixing));
+  RETORT_RETURN_IF_ERROR(take("u", 4, &fit.u));
+  RETORT_RETURN_IF_ERROR(take("v", 4, &fit.v));
+  RETORT_RETURN_IF_ERROR(take("state_gap", 2, &fit.state_gap));
+  RETORT_RETURN_IF_ERROR(take("denoiser_gap", 2, &fit.denoiser_gap));
+  RETORT_RETURN_IF_ERROR(fit.Validate());
+  if (fit.Hash() != out->spectral_hash) {
+    return absl::DataLossError(
+        "the spectral fit does not match its hash in the manifest; the "
+        "artefact was changed: estimate it again");
+  }
+  out->spectral = std::move(fit);
   return absl::OkStatus();
 }
 
@@ -329,6 +413,21 @@ absl::Status CheckCovers(const math::NoiseSchedule& schedule, double t_min,
       "; estimate one for this schedule (estimate_preconditioning)"));
 }
 
+absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> SpectralJumpOf(
+    const PreconditioningArtefact& artefact,
+    const math::NoiseSchedule& schedule) {
+  if (!artefact.spectral) {
+    return absl::FailedPreconditionError(
+        "preconditioning 'fitted-spectral' needs an artefact with coefficients "
+        "per frequency; estimate one with spectral: true");
+  }
+  const SpectralFit& fit = *artefact.spectral;
+  RETORT_ASSIGN_OR_RETURN(const auto jump, SpectralJump::Create(fit));
+  RETORT_RETURN_IF_ERROR(
+      CheckCovers(schedule, fit.times.back(), fit.times.front()));
+  return jump;
+}
+
 absl::Status CheckName(absl::string_view name) {
   const auto& names = JumpNames();
   if (std::find(names.begin(), names.end(), name) != names.end()) {
@@ -343,6 +442,19 @@ absl::Status CheckName(absl::string_view name) {
 
 int64_t PreconditioningArtefact::network_calls() const {
   return statistics.network_calls + (moments ? moments->network_calls : 0);
+}
+
+int64_t PreconditioningArtefact::forward_equivalents() const {
+  return statistics.forward_equivalents +
+         (moments ? moments->network_calls : 0);
+}
+
+std::optional<double> PreconditioningArtefact::CostShare() const {
+  const double training = kForwardsPerTrainedImage *
+                          static_cast<double>(served.iterations) *
+                          static_cast<double>(served.batch_size);
+  if (training <= 0) return std::nullopt;
+  return static_cast<double>(forward_equivalents()) / training;
 }
 
 std::string PreconditioningArtefact::ContentId() const {
@@ -360,6 +472,7 @@ std::string PreconditioningArtefact::ContentId() const {
 absl::StatusOr<std::string> WriteArtefact(
     const PreconditioningArtefact& artefact, const std::string& dir) {
   io::TensorMap tensors = MeasuredTensors(artefact);
+  if (artefact.spectral) AddSpectralTensors(*artefact.spectral, &tensors);
   RETORT_RETURN_IF_ERROR(AddDerivedTensors(artefact, &tensors));
   RETORT_ASSIGN_OR_RETURN(const std::string svg, PreconditioningSvg(artefact));
   const std::string id = artefact.ContentId();
@@ -372,7 +485,14 @@ absl::StatusOr<std::string> WriteArtefact(
       {"statistics_calls", artefact.statistics.network_calls},
       {"trajectory_calls",
        artefact.moments ? artefact.moments->network_calls : 0},
+      {"forward_equivalents", artefact.forward_equivalents()},
       {"seconds", artefact.seconds}};
+  if (const auto share = artefact.CostShare()) {
+    manifest.preconditioning["cost"]["served"] = {
+        {"iterations", artefact.served.iterations},
+        {"batch_size", artefact.served.batch_size},
+        {"share", *share}};
+  }
   manifest.lineage = LineageJson(artefact);
   RETORT_RETURN_IF_ERROR(
       io::WriteModelDir(dir, manifest, tensors, {{"preconditioning.svg", svg}})
@@ -392,6 +512,7 @@ absl::StatusOr<PreconditioningArtefact> ReadArtefact(const std::string& dir) {
   std::string id;
   absl::Status status = ReadManifest(contents.manifest, &artefact, &id);
   if (status.ok()) status = ReadMeasured(contents.tensors, &artefact);
+  if (status.ok()) status = ReadSpectral(contents.tensors, &artefact);
   if (!status.ok()) {
     return absl::Status(status.code(),
                         absl::StrCat(dir, ": ", status.message()));
@@ -413,7 +534,8 @@ const std::vector<std::string>& JumpNames() {
                                    "analytic",
                                    "analytic-forward",
                                    "fitted-state",
-                                   "fitted-denoiser"};
+                                   "fitted-denoiser",
+                                   "fitted-spectral"};
   return *kNames;
 }
 
@@ -450,6 +572,7 @@ absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJumpFrom(
         CheckCovers(schedule, table->t_min(), table->t_max()));
     return std::make_shared<AnalyticJump>(table, name == "analytic-forward");
   }
+  if (name == "fitted-spectral") return SpectralJumpOf(*artefact, schedule);
   if (!artefact->moments) {
     return absl::FailedPreconditionError(absl::StrCat(
         "preconditioning '", name,

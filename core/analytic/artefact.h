@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/analytic/estimator.h"
+#include "core/analytic/spectral_fit.h"
 #include "core/analytic/trajectory_moments.h"
 #include "core/math/jump.h"
 #include "core/math/noise_schedule.h"
@@ -20,6 +21,18 @@
 // measurements of a teacher (statistics per knot with their errors, moments
 // of its trajectories); the coefficient tables follow from them.
 namespace retort::analytic {
+
+// The training that an artefact is made for, to compare its cost with.
+struct ServedTraining {
+  int64_t iterations = 0;  // 0: not said
+  int64_t batch_size = 64;
+};
+
+// Forward passes that distillation spends on an image, at least: forward and
+// backward through the student (3), Heun's step of the teacher (2) and the
+// target (1), which is all that consistency distillation does. A trajectory
+// model's step is several times that.
+inline constexpr double kForwardsPerTrainedImage = 6;
 
 struct PreconditioningArtefact {
   math::NoiseSchedule schedule;
@@ -33,12 +46,24 @@ struct PreconditioningArtefact {
   std::optional<TrajectoryOptions> fit;
   std::optional<TrajectoryMoments> moments;
 
+  // Coefficients per frequency, if they were asked for. `spectral_hash` is
+  // their Hash(), and part of the identity: a student of another kind carries
+  // the artefact without them, and its id can still be checked.
+  std::optional<SpectralFit> spectral;
+  std::string spectral_hash;
+
   // Wall time of the estimation. Told to people; no part of the identity.
   double seconds = 0;
+  ServedTraining served;  // likewise
 
   int64_t network_calls() const;
+  // The same in forward passes: derivatives cost more than one.
+  int64_t forward_equivalents() const;
+  // forward_equivalents() as a share of the served training's, which is counted
+  // low (kForwardsPerTrainedImage): an upper bound. nullopt if none was named.
+  std::optional<double> CostShare() const;
 
-  // SHA-256 over everything above but `seconds`, batch sizes included not:
+  // SHA-256 over everything above but costs, batch sizes included not:
   // equal teacher, data, options and results give equal ids.
   std::string ContentId() const;
 };
@@ -64,10 +89,12 @@ bool JumpNeedsArtefact(absl::string_view name);
 //   cm, bcm, ctm                      closed forms; `artefact_dir` is ignored
 //   analytic, analytic-forward        from the artefact's statistics
 //   fitted-state, fitted-denoiser     from the artefact's trajectory moments
+//   fitted-spectral                   from the artefact's spectral fit
 //
 // Errors: InvalidArgument for an unknown name, a missing `artefact_dir`, or
 // an artefact that does not cover the schedule's times; FailedPrecondition
-// for fitted-* from an artefact without trajectories; and ReadArtefact's.
+// for fitted-* from an artefact without trajectories, or without a spectral
+// fit; and ReadArtefact's.
 absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJump(
     absl::string_view name, const math::NoiseSchedule& schedule,
     const std::string& artefact_dir = "");

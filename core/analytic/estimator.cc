@@ -1,6 +1,5 @@
 #include "core/analytic/estimator.h"
 
-#include <torch/autograd.h>
 #include <torch/utils.h>
 
 #include <algorithm>
@@ -8,6 +7,8 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "core/analytic/linearized_denoiser.h"
+#include "core/analytic/pchip.h"
 #include "core/base/status_macros.h"
 #include "core/math/counter_random.h"
 
@@ -61,37 +62,67 @@ at::Tensor SteinTerm(const TeacherSource& source, const Draw& draw, double t,
   return Dot(draw.eps, *denoised - draw.x0) / t;
 }
 
-at::Tensor HutchinsonTerm(const TeacherSource& source, const Draw& draw,
-                          const math::Stream& probe_stream,
-                          at::Tensor* denoised) {
-  torch::AutoGradMode with_grad(true);
+// <v, J v>/d = <J' v, v>/d with random signs v: one backward pass is enough for
+// a trace.
+at::Tensor HutchinsonTerm(const LinearizedDenoiser& linear, const Draw& draw,
+                          const TeacherSource& source,
+                          const math::Stream& probe_stream) {
   const at::Tensor v =
       at::sign(math::NormalPerSample(probe_stream, draw.samples, source.shape)
                    .to(draw.x.options()));
-  at::Tensor x = draw.x.detach().requires_grad_(true);
-  const at::Tensor out = source.denoise(x, draw.t, draw.labels);
-  // v' J v = <J' v, v>: one backward pass is enough for a trace.
-  const at::Tensor jv =
-      torch::autograd::grad({out}, {x}, {v.to(out.scalar_type())})[0];
-  *denoised = out.detach().to(at::kDouble);
-  return Dot(jv, v);
+  return Dot(linear.Transposed(v).to(at::kDouble), v);
 }
 
-void AddBatch(const Draw& draw, const at::Tensor& l_term,
-              const at::Tensor& denoised, double t, KnotAccumulator* knot) {
-  const at::Tensor h = denoised - knot->c() * draw.x;
-  const at::Tensor error = draw.x0 - denoised;
+// What a batch of draws says: D, the terms of l, and dD/dlambda along the ODE
+// if that is asked for.
+struct Evaluation {
+  at::Tensor denoised, l_term, along_ode;
+};
+
+Evaluation Evaluate(const TeacherSource& source, const EstimateOptions& options,
+                    const Draw& draw, double t, const math::Stream& probes) {
+  Evaluation out;
+  const bool stein = options.trace == TraceEstimator::kStein;
+  const bool jvp = options.scale == ScaleEstimator::kJvp;
+  if (stein && !jvp) {
+    out.l_term = SteinTerm(source, draw, t, &out.denoised);
+    return out;
+  }
+  LinearizedDenoiser linear(source, draw.x, draw.t, draw.labels);
+  out.denoised = linear.value();
+  out.l_term = stein ? Dot(draw.eps, out.denoised - draw.x0) / t
+                     : HutchinsonTerm(linear, draw, source, probes);
+  if (jvp) out.along_ode = linear.AlongOde();
+  return out;
+}
+
+void AddBatch(const Draw& draw, const Evaluation& found, double t,
+              KnotAccumulator* knot) {
+  const at::Tensor h = found.denoised - knot->c() * draw.x;
+  const at::Tensor error = draw.x0 - found.denoised;
+  std::vector<at::Tensor> columns = {found.l_term,
+                                     Dot(draw.eps, draw.eps) - 1,
+                                     Dot(draw.eps, draw.x0),
+                                     Dot(h, h),
+                                     Dot(h, draw.x),
+                                     Dot(draw.x, draw.x),
+                                     Dot(error, error) / (t * t)};
+  if (found.along_ode.defined()) {
+    const at::Tensor h1 = found.along_ode -
+                          knot->c() * (found.denoised - draw.x) -
+                          knot->c_slope() * draw.x;
+    columns.push_back(Dot(h, h1));
+    columns.push_back(Dot(draw.x, h1));
+  }
   const at::Tensor rows =
-      at::stack({l_term, Dot(draw.eps, draw.eps) - 1, Dot(draw.eps, draw.x0),
-                 Dot(h, h), Dot(h, draw.x), Dot(draw.x, draw.x),
-                 Dot(error, error) / (t * t)},
-                1)
-          .to(at::kDouble)
-          .cpu()
-          .contiguous();
-  const double* row = rows.data_ptr<double>();
-  for (int64_t i = 0; i < rows.size(0); ++i, row += 7) {
-    knot->Add({row[0], row[1], row[2], row[3], row[4], row[5], row[6]});
+      at::stack(columns, 1).to(at::kDouble).cpu().contiguous();
+  const double* row = rows.const_data_ptr<double>();
+  const int64_t width = rows.size(1);
+  for (int64_t i = 0; i < rows.size(0); ++i, row += width) {
+    KnotAccumulator::Sample sample = {row[0], row[1], row[2], row[3],
+                                      row[4], row[5], row[6]};
+    if (width > 7) sample.hh1 = row[7], sample.xh1 = row[8];
+    knot->Add(sample);
   }
 }
 
@@ -103,13 +134,26 @@ bool IsFinite(const KnotStatistics& k) {
 // Shared state of one EstimateStatistics call.
 class Estimator {
  public:
+  // `width` is that of the schedule, in lambda.
   Estimator(const TeacherSource& source, const EstimateOptions& options,
-            const ProgressCallback& progress, const StopCallback& stop)
-      : source_(source), options_(options), progress_(progress), stop_(stop) {}
+            double width, const ProgressCallback& progress,
+            const StopCallback& stop)
+      : source_(source),
+        options_(options),
+        width_(width),
+        progress_(progress),
+        stop_(stop) {}
 
-  absl::StatusOr<KnotStatistics> EstimateKnot(int64_t knot, double t) {
+  // EDM's c_skip, and its derivative in lambda, make good c's.
+  KnotAccumulator Accumulator(double t) const {
     const double sd2 = source_.sigma_data * source_.sigma_data;
-    KnotAccumulator accumulator(t, sd2 / (sd2 + t * t));
+    const double c = sd2 / (sd2 + t * t);
+    return KnotAccumulator(t, c, 2 * c * (1 - c));
+  }
+
+  absl::StatusOr<KnotStatistics> EstimateKnot(int64_t knot, double t,
+                                              KnotAccumulator* into) {
+    KnotAccumulator& accumulator = *into;
     int64_t checked = 0;
     while (accumulator.size() < options_.samples) {
       if (stop_ && stop_()) {
@@ -121,7 +165,7 @@ class Estimator {
            n += kCheckEvery) {
         checked = n;
         const KnotStatistics found = accumulator.Summarize(n);
-        if (Converged(found)) return Finish(knot, found);
+        if (Converged(found, accumulator)) return Finish(knot, found);
       }
     }
     return Finish(knot, accumulator.Summarize(options_.samples));
@@ -136,23 +180,26 @@ class Estimator {
     const int64_t end = std::min(begin + options_.batch, options_.samples);
     RETORT_ASSIGN_OR_RETURN(const Draw draw,
                             DrawBatch(source_, options_, knot, t, begin, end));
-    at::Tensor denoised;
-    const at::Tensor l_term =
-        options_.trace == TraceEstimator::kStein
-            ? SteinTerm(source_, draw, t, &denoised)
-            : HutchinsonTerm(source_, draw,
-                             KnotStream(options_.seed, knot, kProbe),
-                             &denoised);
-    AddBatch(draw, l_term, denoised, t, accumulator);
+    AddBatch(draw,
+             Evaluate(source_, options_, draw, t,
+                      KnotStream(options_.seed, knot, kProbe)),
+             t, accumulator);
     network_calls_ += end - begin;
     Report(knot, static_cast<double>(end) / options_.samples, nullptr);
     return absl::OkStatus();
   }
 
-  bool Converged(const KnotStatistics& k) const {
-    return k.l_se <= options_.tolerance &&
-           k.Resolved(source_.relative_rounding) &&
-           k.LnSStandardError() <= options_.tolerance;
+  bool Converged(KnotStatistics k, const KnotAccumulator& accumulator) const {
+    if (k.l_se > options_.tolerance || !k.Resolved(source_.relative_rounding)) {
+      return false;
+    }
+    if (options_.scale == ScaleEstimator::kRms) {
+      return k.LnSStandardError() <= options_.tolerance;
+    }
+    // The slope of l is not known yet; c's will do for the error. That of ln S
+    // at the end is sqrt(knots) steps' worth.
+    accumulator.SummarizeScale(accumulator.c_slope(), 0, &k);
+    return k.s_se * width_ / std::sqrt(options_.knots) <= options_.tolerance;
   }
 
   absl::StatusOr<KnotStatistics> Finish(int64_t knot,
@@ -181,12 +228,48 @@ class Estimator {
 
   const TeacherSource& source_;
   const EstimateOptions& options_;
+  const double width_;
   const ProgressCallback& progress_;
   const StopCallback& stop_;
   int64_t network_calls_ = 0;
 };
 
+// s of every knot, for which l must be known at its neighbours.
+absl::Status SummarizeScales(const std::vector<KnotAccumulator>& accumulators,
+                             std::vector<KnotStatistics>* knots) {
+  std::vector<double> lambda, l;
+  for (const KnotStatistics& knot : *knots) {
+    lambda.push_back(knot.lambda());
+    l.push_back(knot.l);
+  }
+  RETORT_ASSIGN_OR_RETURN(const Pchip curve, Pchip::Create(lambda, l));
+  const size_t last = knots->size() - 1;
+  for (size_t k = 0; k <= last; ++k) {
+    const size_t before = k == 0 ? 0 : k - 1, after = std::min(k + 1, last);
+    const double slope_se =
+        std::hypot((*knots)[before].l_se, (*knots)[after].l_se) /
+        (lambda[after] - lambda[before]);
+    accumulators[k].SummarizeScale(curve.slopes()[k], slope_se, &(*knots)[k]);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+const char* TraceName(TraceEstimator trace) {
+  return trace == TraceEstimator::kStein ? "stein" : "hutchinson";
+}
+
+const char* ScaleName(ScaleEstimator scale) {
+  return scale == ScaleEstimator::kRms ? "rms" : "jvp";
+}
+
+int64_t EstimateOptions::ForwardsPerSample() const {
+  const bool hutchinson = trace == TraceEstimator::kHutchinson;
+  const bool jvp = scale == ScaleEstimator::kJvp;
+  return kForwardCost + (hutchinson ? kBackwardCost : 0) +
+         (jvp ? kBackwardCost + kProductCost : 0);
+}
 
 absl::Status EstimateOptions::Validate() const {
   if (knots < 2 || samples < 2 || batch < 1) {
@@ -226,14 +309,27 @@ absl::StatusOr<TeacherStatistics> EstimateStatistics(
   TeacherStatistics result;
   result.dimension = source.dimension();
   result.relative_rounding = source.relative_rounding;
-  Estimator estimator(source, options, progress, stop);
+  result.scale = options.scale;
+  const bool jvp = options.scale == ScaleEstimator::kJvp;
+  Estimator estimator(source, options,
+                      std::log(schedule.sigma_max / schedule.sigma_min),
+                      progress, stop);
   const std::vector<double> times = KnotTimes(schedule, options.knots);
+  std::vector<KnotAccumulator> accumulators;  // kept for s
   for (int64_t k = 0; k < options.knots; ++k) {
-    RETORT_ASSIGN_OR_RETURN(KnotStatistics knot,
-                            estimator.EstimateKnot(k, times[k]));
+    if (!jvp) accumulators.clear();
+    accumulators.push_back(estimator.Accumulator(times[k]));
+    RETORT_ASSIGN_OR_RETURN(
+        KnotStatistics knot,
+        estimator.EstimateKnot(k, times[k], &accumulators.back()));
     result.knots.push_back(knot);
   }
+  if (jvp) {
+    RETORT_RETURN_IF_ERROR(SummarizeScales(accumulators, &result.knots));
+  }
   result.network_calls = estimator.network_calls();
+  result.forward_equivalents =
+      result.network_calls * options.ForwardsPerSample();
   return result;
 }
 

@@ -22,18 +22,35 @@ enum class TraceEstimator {
   kHutchinson,
 };
 
+enum class ScaleEstimator {
+  // S = 1 / RMS of g: exact for an ideal teacher, no derivatives.
+  kRms,
+  // s = -E<g, dg/dlambda>/E|g|^2 by a Jacobian product a sample, and S by
+  // integration: the paper's way, right for any teacher.
+  kJvp,
+};
+
+// "stein", "hutchinson"; "rms", "jvp".
+const char* TraceName(TraceEstimator trace);
+const char* ScaleName(ScaleEstimator scale);
+
 struct EstimateOptions {
   int64_t knots = 120;     // uniform in lambda = -ln t; at least 2
   int64_t samples = 4096;  // per knot; at least 2
   int64_t batch = 256;     // samples per network call; no effect on results
   uint64_t seed = 0;
   TraceEstimator trace = TraceEstimator::kStein;
+  ScaleEstimator scale = ScaleEstimator::kRms;
 
   // Ends a knot early once the standard errors of l and of ln S are both
   // below this, looking after every 256 samples. 0 always takes `samples`.
+  // With kJvp ln S is a sum over knots: what counts is the error that it would
+  // have if all knots were as this one.
   double tolerance = 0;
 
   absl::Status Validate() const;
+  // What one sample costs, in forward passes.
+  int64_t ForwardsPerSample() const;
 };
 
 // What EstimateStatistics found: knots in increasing lambda, from sigma_max
@@ -42,7 +59,10 @@ struct TeacherStatistics {
   std::vector<KnotStatistics> knots;
   int64_t dimension = 0;
   double relative_rounding = 0;
+  ScaleEstimator scale = ScaleEstimator::kRms;
   int64_t network_calls = 0;  // samples through the network
+  // The same weighed by ForwardsPerSample().
+  int64_t forward_equivalents = 0;
 };
 
 struct EstimateProgress {

@@ -1,6 +1,5 @@
 #include "core/analytic/fitted_table.h"
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -64,9 +63,10 @@ absl::StatusOr<std::shared_ptr<const FittedTable>> FittedTable::Fit(
 }
 
 FittedTable::FittedTable(TrajectoryMoments moments, double sigma_data)
-    : moments_(std::move(moments)), sigma_data_(sigma_data) {
+    : moments_(std::move(moments)),
+      sigma_data_(sigma_data),
+      grid_(moments_.times) {
   const int64_t n = moments_.n();
-  for (double t : moments_.times) lambda_.push_back(-std::log(t));
   state_.resize(n * n);
   denoiser_.resize(n * n);
   for (int64_t i = 0; i < n; ++i) {
@@ -133,38 +133,19 @@ const FittedTable::Deviation& FittedTable::Node(FitTarget target, int64_t i,
                                       : denoiser_)[i * moments_.n() + j];
 }
 
-int64_t FittedTable::Interval(double lambda) const {
-  const auto above = std::upper_bound(lambda_.begin(), lambda_.end(), lambda);
-  const int64_t k = above - lambda_.begin() - 1;
-  return std::clamp<int64_t>(k, 0, moments_.n() - 2);
-}
-
 JumpCoefficients FittedTable::Pair(FitTarget target, int64_t i,
                                    int64_t j) const {
   return At(target, moments_.times[i], moments_.times[j]);
 }
 
 JumpCoefficients FittedTable::At(FitTarget target, double t, double s) const {
-  const double lambda_t = -std::log(t), lambda_s = -std::log(s);
-  const int64_t i = Interval(lambda_t), j = Interval(lambda_s);
-  const double x = (lambda_t - lambda_[i]) / (lambda_[i + 1] - lambda_[i]);
-  const double y = (lambda_s - lambda_[j]) / (lambda_[j + 1] - lambda_[j]);
+  GridInterpolation::Node nodes[4];
+  grid_.Nodes(t, s, nodes);
   double u = 0, v = 0;
-  const auto add = [&](double weight, int64_t row, int64_t column) {
-    const Deviation& node = Node(target, row, column);
-    u += weight * node.u;
-    v += weight * node.v;
-  };
-  if (i == j) {
-    // Triangle (i,i), (i,i+1), (i+1,i+1): x <= y here.
-    add(1 - y, i, i);
-    add(y - x, i, i + 1);
-    add(x, i + 1, i + 1);
-  } else {
-    add((1 - x) * (1 - y), i, j);
-    add(x * (1 - y), i + 1, j);
-    add((1 - x) * y, i, j + 1);
-    add(x * y, i + 1, j + 1);
+  for (const GridInterpolation::Node& at : nodes) {
+    const Deviation& node = Node(target, at.i, at.j);
+    u += at.weight * node.u;
+    v += at.weight * node.v;
   }
   const double ratio = s / t;
   return {ratio + (1 - ratio) * u, (1 - ratio) * v};

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/analytic/analytic_table.h"
+#include "core/analytic/grid_interpolation.h"
 #include "core/analytic/trajectory_moments.h"
 
 namespace retort::analytic {
@@ -35,11 +36,10 @@ enum class FitTarget {
 //
 //   u = (a - s/t) / (1 - s/t),   v = b / (1 - s/t),
 //
-// bilinearly in (lambda_t, lambda_s), linearly in the triangles along the
-// diagonal. Then a = s/t + (1 - s/t) u and b = (1 - s/t) v are 1 and 0
-// exactly at t = s, grid pairs are met exactly, and u = 0, v = 1 is ctm.
-// (1 - s/t = 1 - exp(-(lambda_s - lambda_t)) goes as lambda_s - lambda_t near
-// the diagonal, where the identities need it, and keeps u, v bounded and
+// as GridInterpolation does. Then a = s/t + (1 - s/t) u and b = (1 - s/t) v are
+// 1 and 0 exactly at t = s, grid pairs are met exactly, and u = 0, v = 1 is
+// ctm. (1 - s/t = 1 - exp(-(lambda_s - lambda_t)) goes as lambda_s - lambda_t
+// near the diagonal, where the identities need it, and keeps u, v bounded and
 // smooth on long jumps.)
 //
 // On the diagonal u = 0 and v = 1: as lambda_s -> lambda_t = lambda, x_s =
@@ -83,12 +83,10 @@ class FittedTable {
   // False if D says nothing about x_j.
   bool SolveDenoiser(int64_t i, int64_t j, Deviation* out) const;
   const Deviation& Node(FitTarget target, int64_t i, int64_t j) const;
-  // k with lambda_k <= lambda <= lambda_{k+1}.
-  int64_t Interval(double lambda) const;
 
   const TrajectoryMoments moments_;
   const double sigma_data_;
-  std::vector<double> lambda_;
+  const GridInterpolation grid_;
   std::vector<Deviation> state_, denoiser_;  // [N, N], upper triangle
   int64_t replaced_pairs_ = 0;
 };

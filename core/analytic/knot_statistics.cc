@@ -110,4 +110,45 @@ KnotStatistics KnotAccumulator::Summarize(int64_t count) const {
   return out;
 }
 
+// With r = l - c: g = h - r x and, along the ODE dx/dlambda = D - x,
+//   dg/dlambda = h' - r (h + (c - 1) x) - r' x = h' - r h - q x,
+//   q = r (c - 1) + r'.
+void KnotAccumulator::SummarizeScale(double l_slope, double l_slope_se,
+                                     KnotStatistics* knot) const {
+  const int64_t count = knot->samples;
+  RETORT_CHECK(count >= 2 && count <= size());
+  const double n = static_cast<double>(count);
+  std::vector<double> l_terms;
+  ControlledL(count, &l_terms);
+  const double r = knot->l - c_;
+  const double q = r * (c_ - 1) + l_slope - c_slope_;
+  // <g, dg/dlambda> and |g|^2 of every sample, their means, and the means'
+  // derivatives in l; <g, x> is -d/dl' of the first.
+  std::vector<double> a(count), b(count);
+  double mean_a = 0, mean_b = 0, a_in_l = 0, b_in_l = 0, gx = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const Sample& m = samples_[i];
+    a[i] =
+        m.hh1 - r * m.hh - q * m.hx - r * m.xh1 + r * r * m.hx + r * q * m.xx;
+    b[i] = m.hh - 2 * r * m.hx + r * r * m.xx;
+    mean_a += a[i] / n;
+    mean_b += b[i] / n;
+    a_in_l += (-m.hh - (c_ - 1) * m.hx - m.xh1 + 2 * r * m.hx +
+               (q + r * (c_ - 1)) * m.xx) /
+              n;
+    b_in_l += -2 * (m.hx - r * m.xx) / n;
+    gx += (m.hx - r * m.xx) / n;
+  }
+  if (!(mean_b > 0)) return;
+  knot->s = -mean_a / mean_b;
+  double variance = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double psi = a[i] - mean_a + knot->s * (b[i] - mean_b) +
+                       (a_in_l + knot->s * b_in_l) * (l_terms[i] - knot->l);
+    variance += psi * psi / (n - 1);
+  }
+  const double slope = gx * l_slope_se;
+  knot->s_se = std::sqrt(variance / n + slope * slope) / mean_b;
+}
+
 }  // namespace retort::analytic

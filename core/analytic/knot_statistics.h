@@ -35,6 +35,12 @@ struct KnotStatistics {
   // E|D|^2 / d, the scale that g_mean_square's rounding is judged by.
   double denoised_mean_square = 0;
 
+  // s = -E<g, dg/dlambda>/E|g|^2, d/dlambda being the total derivative along
+  // the ODE, and its standard error; 0 unless estimated
+  // (ScaleEstimator::kJvp). S = exp(int s dlambda).
+  double s = 0;
+  double s_se = 0;
+
   // The third identity: a check on the teacher, not used by the table.
   double l_from_loss = 0;
   double l_from_loss_se = 0;
@@ -53,7 +59,7 @@ struct KnotStatistics {
 };
 
 // Collects per-sample products at one knot and turns any prefix of them into
-// statistics. It holds seven doubles a sample, so that the errors can follow
+// statistics. It holds nine doubles a sample, so that the errors can follow
 // from the joint distribution of the samples: the estimated l enters g, hence
 // E|g|^2, computed from the same samples.
 //
@@ -64,10 +70,13 @@ struct KnotStatistics {
 // Not thread-safe.
 class KnotAccumulator {
  public:
-  // `c` is any number of the order of l(t).
-  KnotAccumulator(double t, double c) : t_(t), c_(c) {}
+  // `c` is any number of the order of l(t); `c_slope` its derivative in lambda
+  // as a function of t, which matters for SummarizeScale only.
+  KnotAccumulator(double t, double c, double c_slope = 0)
+      : t_(t), c_(c), c_slope_(c_slope) {}
 
   double c() const { return c_; }
+  double c_slope() const { return c_slope_; }
   int64_t size() const { return static_cast<int64_t>(samples_.size()); }
 
   // Products of one sample, each divided by d.
@@ -79,11 +88,19 @@ class KnotAccumulator {
     double hx;      // <D - c x, x>
     double xx;      // |x|^2
     double loss_l;  // |x0 - D|^2 / t^2
+    // With h' the total derivative of h = D - c x along the ODE.
+    double hh1 = 0;  // <h, h'>
+    double xh1 = 0;  // <x, h'>
   };
   void Add(const Sample& sample) { samples_.push_back(sample); }
 
   // Statistics of the first `count` samples; 2 <= count <= size().
   KnotStatistics Summarize(int64_t count) const;
+
+  // Sets s and s_se of a summary of the same samples. `l_slope` is dl/dlambda,
+  // which neighbouring knots tell, and `l_slope_se` its standard error.
+  void SummarizeScale(double l_slope, double l_slope_se,
+                      KnotStatistics* knot) const;
 
  private:
   // Returns l from the first `count` samples and its terms, whose spread is
@@ -92,6 +109,7 @@ class KnotAccumulator {
 
   const double t_;
   const double c_;
+  const double c_slope_;
   std::vector<Sample> samples_;
 };
 

@@ -37,6 +37,8 @@ class Pchip {
 
   const std::vector<double>& x() const { return x_; }
   const std::vector<double>& y() const { return y_; }
+  // Slopes at the knots.
+  const std::vector<double>& slopes() const { return slope_; }
   // Returns Integral(x_k) for every knot.
   const std::vector<double>& knot_integrals() const { return integral_; }
 

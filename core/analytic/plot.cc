@@ -9,6 +9,8 @@
 #include "absl/strings/str_format.h"
 #include "core/analytic/analytic_table.h"
 #include "core/analytic/artefact.h"
+#include "core/analytic/jump_gaps.h"
+#include "core/analytic/precondition.h"
 #include "core/analytic/svg_plot.h"
 #include "core/base/status_macros.h"
 
@@ -29,7 +31,8 @@ constexpr Style kStyles[] = {
     {"bcm", "bcm (as ctm)", "#d98c00", "7 3"},
     {"analytic", "analytic", "#1f6fd1", ""},
     {"analytic-forward", "analytic-forward", "#8a4fbf", "2 3"},
-    {"fitted-state", "fitted-state", "#c8322b", ""}};
+    {"fitted-state", "fitted-state", "#c8322b", ""},
+    {"fitted-spectral", "fitted-spectral (mean)", "#2c8a4b", "7 2 2 2"}};
 
 PlotPanel StatisticPanel(const PreconditioningArtefact& artefact) {
   PlotSeries l{"l, with 2 standard errors", "#1f6fd1", ""};
@@ -50,14 +53,25 @@ PlotPanel ScalePanel(const PreconditioningArtefact& artefact,
                      const AnalyticTable& table) {
   PlotSeries s{"", "#1f6fd1", ""};
   const double rounding = artefact.statistics.relative_rounding;
+  const bool jvp = artefact.statistics.scale == ScaleEstimator::kJvp;
+  double ln_variance = 0, lambda = artefact.statistics.knots[0].lambda();
   for (const KnotStatistics& knot : artefact.statistics.knots) {
     const double value = std::exp(table.LnS(knot.t));
+    // By integration the error adds up from the largest t on.
+    if (jvp) {
+      const double step = knot.lambda() - lambda;
+      ln_variance += step * step * knot.s_se * knot.s_se;
+      lambda = knot.lambda();
+    }
+    const double ln_error =
+        jvp ? std::sqrt(ln_variance) : knot.LnSStandardError();
     s.x.push_back(knot.t);
     s.y.push_back(value);
-    s.error.push_back(
-        knot.Resolved(rounding) ? 2 * value * knot.LnSStandardError() : 0.0);
+    s.error.push_back(knot.Resolved(rounding) ? 2 * value * ln_error : 0.0);
   }
-  PlotPanel panel{"S(t) = 1 / RMS of g, 1 at the largest t", "t", true, true};
+  PlotPanel panel{jvp ? "S(t) from s by differentiation, 1 at the largest t"
+                      : "S(t) = 1 / RMS of g, 1 at the largest t",
+                  "t", true, true};
   panel.series = {std::move(s)};
   return panel;
 }
@@ -107,6 +121,39 @@ std::pair<PlotPanel, PlotPanel> CoefficientPanels(
   return {std::move(a), std::move(b)};
 }
 
+// Median over jumps of a gap's ratio to ctm's.
+double MedianRatio(const at::Tensor& ratio) {
+  const int64_t n = ratio.size(0);
+  const at::Tensor upper =
+      at::ones({n, n}, at::TensorOptions(at::kBool)).triu(1);
+  return ratio.masked_select(upper).median().item<double>();
+}
+
+// ctm's gaps, and the others' relative to them. bcm's are ctm's.
+HeatRow GapRow(const std::vector<JumpGaps>& all, bool denoiser,
+               const std::vector<double>& times) {
+  HeatRow row;
+  row.title = denoiser ? "Denoiser gap |(x_s - a x_t)/b - D| of the teacher's D"
+                       : "State gap |f - x_s| with the teacher as the student";
+  row.times = times;
+  const auto gap = [&](const JumpGaps& gaps) {
+    return denoiser ? gaps.denoiser : gaps.state;
+  };
+  at::Tensor base;
+  for (const JumpGaps& gaps : all) {
+    if (gaps.name == "ctm") base = gap(gaps);
+  }
+  row.maps.push_back({"ctm", "RMS over dimensions", base, false});
+  for (const JumpGaps& gaps : all) {
+    if (gaps.name == "ctm" || gaps.name == "bcm") continue;
+    const at::Tensor ratio = gap(gaps) / base;
+    row.maps.push_back(
+        {gaps.name, absl::StrFormat("median %.2f of ctm's", MedianRatio(ratio)),
+         ratio, true});
+  }
+  return row;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> PreconditioningSvg(
@@ -117,9 +164,10 @@ absl::StatusOr<std::string> PreconditioningSvg(
   PlotFigure figure;
   figure.title = "Preconditioning f = a x + b D";
   figure.subtitle = absl::StrFormat(
-      "Teacher %s, %d knots, %d samples each at most, %d network calls",
-      artefact.teacher_hash.substr(0, 12), artefact.statistics.knots.size(),
-      artefact.estimate.samples, artefact.network_calls());
+      "Teacher %s; l by %s, S by %s, %d knots, %d samples each at most; %s",
+      artefact.teacher_hash.substr(0, 12), TraceName(artefact.estimate.trace),
+      ScaleName(artefact.estimate.scale), artefact.statistics.knots.size(),
+      artefact.estimate.samples, CostSentence(artefact));
   figure.columns = 4;
   figure.panels.resize(8);
   figure.panels[0] = StatisticPanel(artefact);
@@ -131,6 +179,13 @@ absl::StatusOr<std::string> PreconditioningSvg(
     const double t = top * std::pow(bottom / top, k * 0.25);
     std::tie(figure.panels[1 + k], figure.panels[5 + k]) =
         CoefficientPanels(jumps, t, bottom);
+  }
+  if (artefact.moments) {
+    RETORT_ASSIGN_OR_RETURN(const auto gaps, MeasureGaps(artefact));
+    for (bool denoiser : {false, true}) {
+      figure.heat_rows.push_back(
+          GapRow(gaps, denoiser, artefact.moments->times));
+    }
   }
   return RenderSvg(figure);
 }

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "core/analytic/artefact.h"
 #include "core/analytic/estimator.h"
+#include "core/analytic/spectral_fit.h"
 #include "core/analytic/teacher_source.h"
 #include "core/analytic/trajectory_moments.h"
 #include "core/base/clock.h"
@@ -20,8 +21,13 @@ struct PreconditionOptions {
   // network calls and leaves fitted-* unavailable.
   bool fit = true;
   TrajectoryOptions trajectory;
+  // Also fits per frequency, on the same trajectories: fitted-spectral.
+  bool fit_spectral = false;
+  SpectralOptions spectral;
+  ServedTraining served;
 
-  absl::Status Validate() const;
+  // Whether they are possible for samples of `dimension` entries (0: any).
+  absl::Status Validate(int64_t dimension = 0) const;
   // Network calls at most (a tolerance can save some).
   int64_t MaxNetworkCalls() const;
 };
@@ -33,6 +39,10 @@ absl::StatusOr<PreconditioningArtefact> EstimatePreconditioning(
     const TeacherSource& source, const PreconditionOptions& options,
     base::Clock* clock, const ProgressCallback& progress = nullptr,
     const StopCallback& stop = nullptr);
+
+// Returns for people what the estimation cost, as a share of the training that
+// it serves if one was named.
+std::string CostSentence(const PreconditioningArtefact& artefact);
 
 // Returns a table for people: root mean square state gap |f - x_s| / sqrt(d)
 // of every preconditioning with the teacher as the student, on the jumps that

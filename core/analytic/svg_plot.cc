@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
+#include "core/analytic/svg_elements.h"
 
 namespace retort::analytic {
 namespace {
@@ -17,33 +17,9 @@ constexpr double kLeft = 58, kRight = 14, kTop = 30, kBottom = 44;
 constexpr double kHeader = 78;
 constexpr double kSmallestWidth = 680;
 
-// Attributes rather than a style sheet: not every viewer knows CSS.
-constexpr char kTick[] = "font-size=\"11\" fill=\"#555\" ";
-constexpr char kLabel[] = "font-size=\"12\" fill=\"#222\" ";
-constexpr char kTitle[] = "font-size=\"13\" font-weight=\"bold\" ";
 constexpr char kGrid[] = "stroke=\"#e4e4e4\" stroke-width=\"1\"";
 constexpr char kFrame[] = "fill=\"none\" stroke=\"#777\"";
 constexpr char kCurve[] = "fill=\"none\" stroke-width=\"1.8\" ";
-constexpr char kMiddle[] = "text-anchor=\"middle\"";
-constexpr char kEnd[] = "text-anchor=\"end\"";
-
-std::string Escape(const std::string& text) {
-  return absl::StrReplaceAll(text,
-                             {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}});
-}
-
-std::string Text(double x, double y, const std::string& text,
-                 const std::string& attributes) {
-  return absl::StrFormat("<text x=\"%.1f\" y=\"%.1f\" %s>%s</text>\n", x, y,
-                         attributes, Escape(text));
-}
-
-std::string Line(double x1, double y1, double x2, double y2,
-                 const std::string& attributes) {
-  return absl::StrFormat(
-      "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s/>\n", x1, y1,
-      x2, y2, attributes);
-}
 
 std::string Stroke(const PlotSeries& series) {
   return absl::StrCat(kCurve, "stroke=\"", series.colour,
@@ -172,23 +148,23 @@ class PanelPainter {
         index_, left_, top_, right_ - left_, bottom_ - top_);
     for (double tick : x_.Ticks()) {
       const double at = x_.Pixel(tick);
-      out += Line(at, top_, at, bottom_, kGrid);
-      out += Text(at, bottom_ + 15, absl::StrFormat("%g", tick),
-                  absl::StrCat(kTick, kMiddle));
+      out += SvgLine(at, top_, at, bottom_, kGrid);
+      out += SvgText(at, bottom_ + 15, absl::StrFormat("%g", tick),
+                     absl::StrCat(kSvgTick, kSvgMiddle));
     }
     for (double tick : y_.Ticks()) {
       const double at = y_.Pixel(tick);
-      out += Line(left_, at, right_, at, kGrid);
-      out += Text(left_ - 6, at + 4, absl::StrFormat("%.6g", tick),
-                  absl::StrCat(kTick, kEnd));
+      out += SvgLine(left_, at, right_, at, kGrid);
+      out += SvgText(left_ - 6, at + 4, absl::StrFormat("%.6g", tick),
+                     absl::StrCat(kSvgTick, kSvgEnd));
     }
     absl::StrAppendFormat(&out,
                           "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
                           "height=\"%.1f\" %s/>\n",
                           left_, top_, right_ - left_, bottom_ - top_, kFrame);
-    out += Text(left_, top_ - 9, panel_.title, kTitle);
-    out += Text((left_ + right_) / 2, bottom_ + 33, panel_.x_label,
-                absl::StrCat(kLabel, kMiddle));
+    out += SvgText(left_, top_ - 9, panel_.title, kSvgTitle);
+    out += SvgText((left_ + right_) / 2, bottom_ + 33, panel_.x_label,
+                   absl::StrCat(kSvgLabel, kSvgMiddle));
     return out;
   }
 
@@ -235,8 +211,8 @@ std::string Legend(const PlotFigure& figure) {
   for (const PlotPanel& panel : figure.panels) {
     for (const PlotSeries& series : panel.series) {
       if (series.label.empty() || !seen.insert(series.label).second) continue;
-      out += Line(x, 62, x + 26, 62, Stroke(series));
-      out += Text(x + 32, 66, series.label, kLabel);
+      out += SvgLine(x, 62, x + 26, 62, Stroke(series));
+      out += SvgText(x + 32, 66, series.label, kSvgLabel);
       x += 56 + 6.3 * series.label.size();
     }
   }
@@ -249,22 +225,29 @@ std::string RenderSvg(const PlotFigure& figure) {
   const int columns = std::max(1, figure.columns);
   const int count = static_cast<int>(figure.panels.size());
   const int rows = (count + columns - 1) / columns;
-  const double width = std::max(columns * kPanelWidth + 12, kSmallestWidth);
-  const double height = kHeader + rows * kPanelHeight + 8;
+  double width = std::max(columns * kPanelWidth + 12, kSmallestWidth);
+  for (const HeatRow& row : figure.heat_rows) {
+    width = std::max(width, HeatRowWidth(row.maps.size()));
+  }
+  const double panels_end = kHeader + rows * kPanelHeight + 8;
+  const double height = panels_end + figure.heat_rows.size() * HeatRowHeight();
   std::string out = absl::StrFormat(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" "
       "height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" "
       "font-family=\"Helvetica,Arial,sans-serif\">\n",
       width, height, width, height);
   out += "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
-  out += Text(20, 24, figure.title, "font-size=\"17\" font-weight=\"bold\"");
-  out += Text(20, 44, figure.subtitle, kLabel);
+  out += SvgText(20, 24, figure.title, "font-size=\"17\" font-weight=\"bold\"");
+  out += SvgText(20, 44, figure.subtitle, kSvgLabel);
   out += Legend(figure);
   for (int k = 0; k < count; ++k) {
     if (figure.panels[k].series.empty()) continue;
     out += PanelPainter(figure.panels[k], k, (k % columns) * kPanelWidth,
                         kHeader + (k / columns) * kPanelHeight)
                .Paint();
+  }
+  for (size_t k = 0; k < figure.heat_rows.size(); ++k) {
+    out += RenderHeatRow(figure.heat_rows[k], panels_end + k * HeatRowHeight());
   }
   out += "</svg>\n";
   return out;

@@ -4,10 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "core/analytic/heat_map.h"
+
 namespace retort::analytic {
 
 // A small line-plot writer: panels in a grid, linear or logarithmic axes,
-// one legend for the figure. Enough for preconditioning.svg.
+// one legend for the figure, and heat maps below. Enough for
+// preconditioning.svg.
 struct PlotSeries {
   std::string label;   // legend entry, once per figure; "" = none
   std::string colour;  // "#rrggbb"
@@ -28,7 +31,8 @@ struct PlotPanel {
 struct PlotFigure {
   std::string title, subtitle;
   int columns = 1;
-  std::vector<PlotPanel> panels;  // row by row; one without series stays empty
+  std::vector<PlotPanel> panels;   // row by row; one without series stays empty
+  std::vector<HeatRow> heat_rows;  // below the panels
 };
 
 // Returns the figure as a stand-alone SVG document. Points that are not

@@ -12,18 +12,22 @@ constexpr double kSlack = 1e-6;
 
 }  // namespace
 
-JumpCoefficients TabulatedJump::At(double t, double s) const {
-  if (t == s) return {1.0, 0.0};
-  TORCH_CHECK_VALUE(s <= t * (1 + kSlack),
-                    "a jump goes to a smaller time: t = ", t, ", s = ", s);
+bool ClampToTable(double t_min, double t_max, double* t, double* s) {
+  if (*t == *s) return false;
+  TORCH_CHECK_VALUE(*s <= *t * (1 + kSlack),
+                    "a jump goes to a smaller time: t = ", *t, ", s = ", *s);
   TORCH_CHECK_VALUE(
-      s >= t_min_ * (1 - kSlack) && t <= t_max_ * (1 + kSlack), "jump ", t,
-      " -> ", s, " leaves the preconditioning's table, which covers ", t_min_,
-      " to ", t_max_,
+      *s >= t_min * (1 - kSlack) && *t <= t_max * (1 + kSlack), "jump ", *t,
+      " -> ", *s, " leaves the preconditioning's table, which covers ", t_min,
+      " to ", t_max,
       "; use times within it or estimate it for the schedule in use");
-  t = std::clamp(t, t_min_, t_max_);
-  s = std::clamp(s, t_min_, t_max_);
-  if (s >= t) return {1.0, 0.0};
+  *t = std::clamp(*t, t_min, t_max);
+  *s = std::clamp(*s, t_min, t_max);
+  return *s < *t;
+}
+
+JumpCoefficients TabulatedJump::At(double t, double s) const {
+  if (!ClampToTable(t_min_, t_max_, &t, &s)) return {1.0, 0.0};
   return Lookup(t, s);
 }
 

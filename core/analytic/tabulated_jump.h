@@ -13,14 +13,18 @@
 
 namespace retort::analytic {
 
+// For a table of t_min to t_max: checks the jump *t -> *s, moves what rounding
+// put outside back in, and returns whether it moves anything. Throws c10::Error
+// when a time lies outside by more than rounding, or s > t; at t = s it returns
+// false for any t: a loss may ask for that anywhere.
+bool ClampToTable(double t_min, double t_max, double* t, double* s);
+
 // A preconditioning that is looked up, one (t, s) at a time, in float64 on
 // the CPU (cheap next to a network: some microseconds a sample); the results
 // go to the device of t.
 //
-// Coefficients() throws c10::Error, as LibTorch does, when t or s lies
-// outside the table (by more than rounding) or s > t. At t = s it returns
-// exactly 1 and 0, for any t: a loss may ask for that anywhere.
-// Immutable, thread-safe.
+// Coefficients() throws c10::Error as ClampToTable does; at t = s it returns
+// exactly 1 and 0. Immutable, thread-safe.
 class TabulatedJump : public math::JumpPrecond {
  public:
   void Coefficients(const at::Tensor& t, const at::Tensor& s, at::Tensor* a,

@@ -144,7 +144,7 @@ double TrajectoryMoments::StateGap(int64_t i, int64_t j, double a,
 absl::StatusOr<TrajectoryMoments> CollectTrajectoryMoments(
     const TeacherSource& source, const math::NoiseSchedule& schedule,
     const TrajectoryOptions& options, const ProgressCallback& progress,
-    const StopCallback& stop) {
+    const StopCallback& stop, const StatesCallback& on_states) {
   RETORT_RETURN_IF_ERROR(options.Validate());
   torch::NoGradGuard no_grad;
   TrajectoryMoments moments;
@@ -157,6 +157,7 @@ absl::StatusOr<TrajectoryMoments> CollectTrajectoryMoments(
     const int64_t end = std::min(done + options.batch, options.trajectories);
     RETORT_ASSIGN_OR_RETURN(const at::Tensor states, run.Run(done, end));
     moments.gram += at::mm(states, states.t()).cpu();
+    if (on_states) on_states(states);
     done = end;
     if (!progress) continue;
     EstimateProgress report;

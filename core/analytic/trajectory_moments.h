@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,16 +45,21 @@ struct TrajectoryMoments {
   double StateGap(int64_t i, int64_t j, double a, double b) const;
 };
 
+// Given the states of a batch of trajectories, float64 [2N, count d]: x_0 ...
+// x_{N-1}, D_0 ... D_{N-1}.
+using StatesCallback = std::function<void(const at::Tensor& states)>;
+
 // Runs the teacher's probability-flow ODE by Heun's method from x_0 = data +
 // t_0 noise, the true marginal at t_0, in float64. Trajectory k is a pure
-// function of (seed, k). A conditional teacher gets its data's labels.
+// function of (seed, k). A conditional teacher gets its data's labels. `states`
+// sees every batch.
 //
 // Errors: as EstimateStatistics.
 absl::StatusOr<TrajectoryMoments> CollectTrajectoryMoments(
     const TeacherSource& source, const math::NoiseSchedule& schedule,
     const TrajectoryOptions& options,
     const ProgressCallback& progress = nullptr,
-    const StopCallback& stop = nullptr);
+    const StopCallback& stop = nullptr, const StatesCallback& states = nullptr);
 
 }  // namespace retort::analytic
 

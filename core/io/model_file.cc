@@ -5,6 +5,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/file.h"
 #include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
@@ -157,7 +158,14 @@ absl::StatusOr<ModelDirContents> ReadModelDir(const std::string& dir) {
     return weights.status();
   }
   if (actual != expected) return HashMismatch(path, expected, actual);
-  contents.tensors = std::move(weights->tensors);
+  for (auto& [name, tensor] : weights->tensors) {
+    absl::string_view rest = name;
+    if (absl::ConsumePrefix(&rest, kPreconditioningPrefix)) {
+      contents.preconditioning[std::string(rest)] = std::move(tensor);
+    } else {
+      contents.tensors[name] = std::move(tensor);
+    }
+  }
   contents.metadata = std::move(weights->metadata);
   return contents;
 }

@@ -14,9 +14,15 @@
 // whole; whoever finds one may read it at once.
 namespace retort::io {
 
+// Names of tensors in weights.safetensors that are no part of the network, but
+// of the preconditioning that it was trained with, where that is too large for
+// the manifest (docs/formats.md).
+inline constexpr char kPreconditioningPrefix[] = "preconditioning.";
+
 struct ModelDirContents {
   ModelManifest manifest;
-  TensorMap tensors;                            // of weights.safetensors
+  TensorMap tensors;  // of weights.safetensors, but those of the next line
+  TensorMap preconditioning;  // with kPreconditioningPrefix, here without it
   std::map<std::string, std::string> metadata;  // of weights.safetensors
 };
 

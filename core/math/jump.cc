@@ -17,6 +17,13 @@ void FromRaw(const RawScalings& raw, const at::Tensor& t, double sigma_data,
 
 }  // namespace
 
+at::Tensor JumpPrecond::Apply(const at::Tensor& x, const at::Tensor& d,
+                              const at::Tensor& t, const at::Tensor& s) const {
+  at::Tensor a, b;
+  Coefficients(t, s, &a, &b);
+  return at::addcmul(x * ExpandLike(a, x), d, ExpandLike(b, x));
+}
+
 RawScalings CmScalings(const at::Tensor& t, double eps, double sigma_data) {
   const double sd2 = sigma_data * sigma_data;
   const at::Tensor d = t - eps;

@@ -3,14 +3,19 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "absl/strings/string_view.h"
 
 namespace retort::math {
 
-// The preconditioning of a consistency function: two scalars a, b with
+// The preconditioning of a consistency function: a and b in
 //   f(x, t, s) = a(t, s) x + b(t, s) D(x, t, s),
 // D being the network in EDM's denoiser form. a(t, t) = 1 and b(t, t) = 0
-// exactly, so that f(x, t, t) = x for any network.
+// exactly, so that f(x, t, t) = x for any network. Two scalars, as a rule;
+// where they are linear operators (core/analytic/spectral_jump.h) a class has
+// its own Apply, which is therefore what a jump is computed with.
 //
 // Implementations are immutable, hence safe to share between threads.
 class JumpPrecond {
@@ -18,9 +23,17 @@ class JumpPrecond {
   virtual ~JumpPrecond() = default;
 
   // Coefficients of the jumps t[i] -> s[i], t >= s > 0; all four float64 [n] on
-  // the same device.
+  // the same device. Of operators, the mean of their eigenvalues: for drawings.
   virtual void Coefficients(const at::Tensor& t, const at::Tensor& s,
                             at::Tensor* a, at::Tensor* b) const = 0;
+
+  // Returns a x + b d, in x's dtype; x and d [n, ...], t and s float64 [n].
+  // Differentiable in x and d.
+  virtual at::Tensor Apply(const at::Tensor& x, const at::Tensor& d,
+                           const at::Tensor& t, const at::Tensor& s) const;
+
+  // Shape of the one kind of sample this is for; empty: any.
+  virtual std::vector<int64_t> sample_shape() const { return {}; }
 
   // As in job specs and artefacts: "cm", "bcm", "ctm", "analytic", ...
   virtual absl::string_view name() const = 0;

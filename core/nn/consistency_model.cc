@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/math/edm_precond.h"
 
 namespace retort::nn {
 
@@ -19,10 +18,8 @@ at::Tensor ConsistencyModel::Jump(const at::Tensor& image, const at::Tensor& t,
                                   const at::Tensor& s,
                                   const at::Tensor& labels) const {
   const at::Tensor x = image.to(denoiser_->dtype());
-  at::Tensor a, b;
-  jump_->Coefficients(t, s, &a, &b);
   const at::Tensor d = denoiser_->Denoise(x, t, labels, {}, s);
-  return at::addcmul(x * math::ExpandLike(a, x), d, math::ExpandLike(b, x));
+  return jump_->Apply(x, d, t, s);
 }
 
 }  // namespace retort::nn

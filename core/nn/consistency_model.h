@@ -11,7 +11,7 @@
 namespace retort::nn {
 
 // A consistency function: a network in a preconditioning,
-//   f(x, t, s) = a(t, s) x + b(t, s) D(x, t, s).
+//   f(x, t, s) = a(t, s) x + b(t, s) D(x, t, s)   (JumpPrecond::Apply).
 // CM (a network with one time) jumps to s = eps only. Cheap to copy; copies
 // share the network.
 class ConsistencyModel {

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ what is allowed, and ok or FAIL. A kind of case it does not know is a failure.
 
   --list     print the kinds of cases (prefixes of their names) and leave
   --quiet    print failures and the last line only
+  --markdown print one row of a table for each case
   --help     print this text
 
 Exit status: 0 if all cases pass, 1 if one fails, 2 for a wrong command line.
@@ -50,6 +52,29 @@ void Print(const CaseContext& c, bool quiet) {
   std::fflush(stdout);
 }
 
+// Largest errors of a case: elementwise, and of whole tensors in the L2 sense.
+void PrintRow(const CaseContext& c) {
+  double abs_error = 0, l2_error = 0;
+  int elementwise = 0, whole = 0, held = 0;
+  for (const TensorResult& r : c.results()) {
+    if (absl::StrContains(r.allowed, "L2")) {
+      l2_error = std::max(l2_error, r.max_rel_error);
+      ++whole;
+    } else if (r.allowed == "holds") {
+      ++held;
+    } else {
+      abs_error = std::max(abs_error, r.max_abs_error);
+      ++elementwise;
+    }
+  }
+  absl::PrintF("| `%s` | %d | %s | %d | %s | %d | %d | %s |\n", c.name(),
+               elementwise,
+               elementwise ? absl::StrFormat("%.1e", abs_error) : "", whole,
+               whole ? absl::StrFormat("%.1e", l2_error) : "", held,
+               c.notes().size(), c.passed() ? "pass" : "FAIL");
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -57,6 +82,7 @@ int main(int argc, char** argv) {
   at::set_num_threads(1);
   std::vector<std::string> dirs;
   bool quiet = false;
+  bool markdown = false;
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
     if (arg == "--help" || arg == "-h") {
@@ -71,6 +97,8 @@ int main(int argc, char** argv) {
     }
     if (arg == "--quiet") {
       quiet = true;
+    } else if (arg == "--markdown") {
+      markdown = true;
     } else if (absl::StartsWith(arg, "-")) {
       absl::FPrintF(stderr, "unknown option %s; see retort-parity --help\n",
                     arg);
@@ -83,10 +111,20 @@ int main(int argc, char** argv) {
     std::fputs("no case given; see retort-parity --help\n", stderr);
     return 2;
   }
+  if (markdown) {
+    std::puts(
+        "| case | tensors, elementwise | largest error | tensors, whole | "
+        "largest L2 error, relative | facts | left out | |\n"
+        "|---|---|---|---|---|---|---|---|");
+  }
   int passed = 0;
   for (const std::string& dir : dirs) {
     const CaseContext result = retort::parity::RunCase(dir);
-    Print(result, quiet);
+    if (markdown) {
+      PrintRow(result);
+    } else {
+      Print(result, quiet);
+    }
     passed += result.passed() ? 1 : 0;
   }
   const int failed = static_cast<int>(dirs.size()) - passed;

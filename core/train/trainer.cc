@@ -58,6 +58,20 @@ absl::Status FromException(const c10::Error& error) {
   return absl::InternalError(absl::StrCat("while training: ", what));
 }
 
+// Calls `body`; what LibTorch throws becomes a status.
+template <typename Body>
+auto Guarded(const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const c10::Error& error) {
+    return FromException(error);
+  } catch (const std::bad_alloc& error) {
+    return OutOfMemory(error.what());
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("while training: ", error.what()));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
@@ -94,15 +108,18 @@ Trainer::Trainer(const TrainOptions& options, const TrainParts& parts)
 }
 
 absl::StatusOr<TrainResult> Trainer::Run() {
-  try {
-    return RunLoop();
-  } catch (const c10::Error& error) {
-    return FromException(error);
-  } catch (const std::bad_alloc& error) {
-    return OutOfMemory(error.what());
-  } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat("while training: ", error.what()));
-  }
+  return Guarded([this] { return RunLoop(); });
+}
+
+absl::StatusOr<absl::Duration> Trainer::MeasureStep(int64_t step) {
+  return Guarded([this, step] { return TimeStep(step); });
+}
+
+absl::StatusOr<absl::Duration> Trainer::TimeStep(int64_t step) {
+  state_->counters.step = step;
+  const absl::Time start = clock_->Now();
+  RETORT_RETURN_IF_ERROR(Step());
+  return clock_->Now() - start;
 }
 
 absl::StatusOr<TrainResult> Trainer::RunLoop() {
@@ -302,9 +319,12 @@ absl::StatusOr<TrainResult> Trainer::Finish() {
   manifest.lineage["images"] = at.images;
   manifest.lineage["run"] = fingerprint_;
   TrainResult result{Outcome::kSucceeded, at.step, parts_.job_dir.result_dir()};
+  io::TensorMap tensors = state_->AveragedWeights();
+  for (const auto& [name, tensor] : parts_.preconditioning_tensors) {
+    tensors[io::kPreconditioningPrefix + name] = tensor;
+  }
   RETORT_ASSIGN_OR_RETURN(
-      result.manifest,
-      io::WriteModelDir(result.model_dir, manifest, state_->AveragedWeights()));
+      result.manifest, io::WriteModelDir(result.model_dir, manifest, tensors));
   return result;
 }
 

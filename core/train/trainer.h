@@ -14,6 +14,7 @@
 #include "core/base/run_dir.h"
 #include "core/data/dataset.h"
 #include "core/io/model_manifest.h"
+#include "core/io/safetensors.h"
 #include "core/math/jump.h"
 #include "core/nn/denoiser.h"
 #include "core/train/checkpoint.h"
@@ -40,6 +41,9 @@ struct TrainParts {
   // the data's hash, the seed, steps and images.
   nlohmann::json preconditioning = nlohmann::json::object();
   nlohmann::json lineage = nlohmann::json::object();
+  // What of the preconditioning goes beside the weights; names without
+  // io::kPreconditioningPrefix.
+  io::TensorMap preconditioning_tensors;
 
   // Measures a state dict with the averages of the weights; for
   // TrainOptions::validate_every. An error is a warning, but Cancelled, which
@@ -91,12 +95,17 @@ class Trainer {
   // else is thrown.
   absl::StatusOr<TrainResult> Run();
 
+  // Instead of Run(): takes step `step` as Run() would, but reads no checkpoint
+  // and writes nothing, and returns how long it took. Errors as Run().
+  absl::StatusOr<absl::Duration> MeasureStep(int64_t step);
+
   const TrainState& state() const { return *state_; }
 
  private:
   Trainer(const TrainOptions& options, const TrainParts& parts);
 
   absl::StatusOr<TrainResult> RunLoop();
+  absl::StatusOr<absl::Duration> TimeStep(int64_t step);
   absl::Status Restore();
   absl::StatusOr<StepInput> LoadBatch() const;
   absl::Status Step();

@@ -50,24 +50,27 @@ bool Drain(int fd, int64_t limit, std::string* text) {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// Copies both pipes until they end or the time is over; false if it is.
-bool Collect(Pipe* out, Pipe* err, SteadyClock::time_point deadline,
-             int64_t limit, SubprocessResult* result) {
+enum class CollectEnd { kDone, kLate, kStopped };
+
+// Copies both pipes until they end, the time is over or it is to stop.
+CollectEnd Collect(Pipe* out, Pipe* err, SteadyClock::time_point deadline,
+                   const SubprocessOptions& options, SubprocessResult* result) {
   pollfd waited[] = {{out->reader(), POLLIN, 0}, {err->reader(), POLLIN, 0}};
   std::string* texts[] = {&result->stdout_text, &result->stderr_text};
   while (waited[0].fd >= 0 || waited[1].fd >= 0) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
         deadline - SteadyClock::now());
-    if (left.count() <= 0) return false;
+    if (left.count() <= 0) return CollectEnd::kLate;
+    if (options.stop && options.stop()) return CollectEnd::kStopped;
     ::poll(waited, 2, static_cast<int>(std::min<int64_t>(left.count(), 1000)));
     for (int i = 0; i < 2; ++i) {
       if (waited[i].fd >= 0 && waited[i].revents != 0 &&
-          !Drain(waited[i].fd, limit, texts[i])) {
+          !Drain(waited[i].fd, options.max_output_bytes, texts[i])) {
         waited[i].fd = -1;  // poll skips it
       }
     }
   }
-  return true;
+  return CollectEnd::kDone;
 }
 
 ExitStatus Wait(pid_t pid) {
@@ -106,11 +109,13 @@ absl::StatusOr<SubprocessResult> RunToEnd(const std::vector<std::string>& argv,
   SubprocessResult result;
   const auto deadline =
       SteadyClock::now() + absl::ToChronoMilliseconds(options.timeout);
-  const bool in_time =
-      Collect(&out, &err, deadline, options.max_output_bytes, &result);
-  if (!in_time) SignalGroup(process.pid, SIGKILL);
+  const CollectEnd end = Collect(&out, &err, deadline, options, &result);
+  if (end != CollectEnd::kDone) SignalGroup(process.pid, SIGKILL);
   result.exit = Wait(static_cast<pid_t>(process.pid));
-  if (!in_time) {
+  if (end == CollectEnd::kStopped) {
+    return absl::CancelledError(absl::StrCat(argv[0], " was stopped"));
+  }
+  if (end == CollectEnd::kLate) {
     return absl::DeadlineExceededError(
         absl::StrCat(argv[0], " did not end within ",
                      absl::FormatDuration(options.timeout)));

@@ -2,6 +2,7 @@
 #define RETORT_SERVER_EXECUTOR_SUBPROCESS_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct SubprocessOptions {
   absl::Duration timeout = absl::Seconds(60);
   // Of stdout and stderr each, the first so many bytes are kept.
   int64_t max_output_bytes = 1 << 20;
+  // Asked about once a second; killed when it says true, and the result is
+  // Cancelled. May be empty.
+  std::function<bool()> stop;
 };
 
 // Runs argv[0] (a path, not searched for) to its end in a process group of

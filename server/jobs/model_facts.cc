@@ -33,10 +33,24 @@ ManifestSchedule ScheduleOf(const v1::Model& model) {
   return facts;
 }
 
+int64_t ResolutionOf(const v1::Model& model) {
+  const Struct& network = Field(model.manifest(), "network").struct_value();
+  const double side = Field(network, "img_resolution").number_value();
+  return side >= 1 && side <= 8192 ? static_cast<int64_t>(side) : 0;
+}
+
 std::string TeacherHashOf(const v1::Model& preconditioning) {
   return Field(Field(preconditioning.manifest(), "lineage").struct_value(),
                "teacher_hash")
       .string_value();
+}
+
+ArtefactFacts ArtefactFactsOf(const v1::Model& preconditioning) {
+  const Struct& group =
+      Field(preconditioning.manifest(), "preconditioning").struct_value();
+  return {group.fields().count("estimator") > 0,
+          group.fields().count("fit") > 0,
+          group.fields().count("spectral") > 0};
 }
 
 }  // namespace retort::jobs

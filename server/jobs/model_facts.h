@@ -1,6 +1,7 @@
 #ifndef RETORT_SERVER_JOBS_MODEL_FACTS_H_
 #define RETORT_SERVER_JOBS_MODEL_FACTS_H_
 
+#include <cstdint>
 #include <string>
 
 #include "retort/v1/model_service.pb.h"
@@ -18,9 +19,20 @@ struct ManifestSchedule {
 };
 ManifestSchedule ScheduleOf(const v1::Model& model);
 
+// Height and width of a model's images; 0 if the manifest does not say.
+int64_t ResolutionOf(const v1::Model& model);
+
 // SHA-256 of the weights of the teacher that a preconditioning was estimated
 // for; empty if the manifest does not say.
 std::string TeacherHashOf(const v1::Model& preconditioning);
+
+// What the manifest of a preconditioning artefact says it has.
+struct ArtefactFacts {
+  bool known = false;  // false: it says nothing
+  bool trajectories = false;
+  bool spectral = false;
+};
+ArtefactFacts ArtefactFactsOf(const v1::Model& preconditioning);
 
 }  // namespace retort::jobs
 

@@ -9,6 +9,8 @@
 #include "absl/strings/strip.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
+#include "server/jobs/data_fields.h"
+#include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
 #include "server/jobs/model_facts.h"
 #include "server/jobs/spec_models.h"
@@ -19,7 +21,7 @@ namespace {
 
 // Of a network whose manifest does not say, as in EDM.
 constexpr double kSigmaData = 0.5;
-// Images are padded to this size (core/data).
+// Of a network whose data's size is wrong, and noted as such already.
 constexpr int kResolution = 32;
 
 // More than anybody needs, and less than would make a number overflow or a
@@ -117,45 +119,18 @@ class Resolution {
     }
   }
 
-  void Data(v1::DataSpec* data, const std::string& at) {
-    if (data->dataset() != v1::DataSpec::DATASET_IMAGES) {
-      RETORT_DEFAULT(data, resolution, kResolution);
-      problems_.Require(
-          data->resolution() == 32 || data->resolution() == 16,
-          at + ".resolution",
-          absl::StrCat("is ", data->resolution(),
-                       "; Fashion-MNIST comes at 32 (default) or 16"));
-    }
-    if (data->dataset() == v1::DataSpec::DATASET_UNSPECIFIED) {
-      data->set_dataset(v1::DataSpec::DATASET_FASHION_MNIST);
-    }
-    problems_.Require(v1::DataSpec::Dataset_IsValid(data->dataset()),
-                      at + ".dataset",
-                      "is none that this build knows; use "
-                      "DATASET_FASHION_MNIST");
-    problems_.Require(
-        data->path().empty() || data->path()[0] == '/', at + ".path",
-        absl::StrCat("\"", data->path(), "\" is relative; give the absolute ",
-                     "folder on the machine that trains"));
+  // Data of a task that starts from `model`.
+  void Data(const v1::Model& model, v1::DataSpec* data, const std::string& at) {
+    ResolveData({false, ResolutionOf(model)}, at + ".data", data, &problems_);
   }
 
-  void Network(v1::NetworkSpec* net, const std::string& at) {
+  void Network(v1::NetworkSpec* net, int64_t side, const std::string& at) {
     const size_t problems_before = problems_.count();
-    if (net->model_type().empty()) net->set_model_type("SongUNet");
-    RETORT_DEFAULT(net, model_channels, 32);
-    if (net->channel_mult().empty()) {
-      for (int multiple : {1, 2, 2}) net->add_channel_mult(multiple);
+    const absl::Status filled = service::FillNetworkDefaults(net);
+    if (!filled.ok()) {
+      problems_.Add(at, absl::StripPrefix(filled.message(), "network: "));
+      return;
     }
-    RETORT_DEFAULT(net, num_blocks, 1);
-    if (net->embedding_type().empty()) net->set_embedding_type("positional");
-    if (net->encoder_type().empty()) net->set_encoder_type("standard");
-    if (net->decoder_type().empty()) net->set_decoder_type("standard");
-    if (net->resample_filter().empty()) {
-      for (int i = 0; i < 2; ++i) net->add_resample_filter(1);
-    }
-    RETORT_DEFAULT(net, channel_mult_noise, 1);
-    RETORT_DEFAULT(net, channel_mult_emb, 4);
-
     OneOf(net->model_type(), {"SongUNet", "DhariwalUNet"}, at + ".model_type");
     OneOf(net->embedding_type(), {"positional", "fourier"},
           at + ".embedding_type");
@@ -171,11 +146,11 @@ class Resolution {
     }
     Probability(net->dropout(), at + ".dropout");
     Probability(net->label_dropout(), at + ".label_dropout");
-    Levels(*net, at);
+    Levels(*net, side, at);
     if (problems_.count() > problems_before) return;
     // What only the whole of it shows, as the worker would find it.
     const auto network =
-        service::ToNetworkConfig(*net, /*sigma_data=*/1, kResolution,
+        service::ToNetworkConfig(*net, /*sigma_data=*/1, side,
                                  /*channels=*/1, /*classes=*/0);
     if (!network.ok()) {
       problems_.Add(at,
@@ -184,17 +159,17 @@ class Resolution {
   }
 
   // Levels halve the resolution; attention sits at the resolution of a level.
-  void Levels(const v1::NetworkSpec& net, const std::string& at) {
-    std::vector<int> resolutions;
-    int resolution = kResolution;
+  void Levels(const v1::NetworkSpec& net, int64_t side, const std::string& at) {
+    std::vector<int64_t> resolutions;
+    int64_t resolution = side;
     for (int i = 0; i < net.channel_mult_size(); ++i) {
       if (resolution < 1) break;
       resolutions.push_back(resolution);
       if (resolution % 2 != 0 && i + 1 < net.channel_mult_size()) {
         problems_.Add(
             at + ".channel_mult",
-            absl::StrCat("has ", net.channel_mult_size(), " levels, but ",
-                         kResolution, " pixels can be halved only ", i,
+            absl::StrCat("has ", net.channel_mult_size(), " levels, but ", side,
+                         " pixels can be halved only ", i,
                          " times; give at most ", i + 1));
         return;
       }
@@ -359,8 +334,11 @@ class Resolution {
 
   void TrainTeacher(v1::TrainTeacherSpec* task) {
     const std::string at = "train_teacher";
-    Data(task->mutable_data(), at + ".data");
-    Network(task->mutable_network(), at + ".network");
+    v1::DataSpec* data = task->mutable_data();
+    ResolveData({true, 0}, at + ".data", data, &problems_);
+    const int64_t side =
+        data->resolution() > 0 ? data->resolution() : kResolution;
+    Network(task->mutable_network(), side, at + ".network");
     Noise(task->mutable_noise(), at + ".noise");
     Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_ADAM, 1e-3,
               at + ".optimizer");
@@ -376,7 +354,7 @@ class Resolution {
     const std::string at = "estimate_preconditioning";
     const v1::Model teacher =
         ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
-    Data(task->mutable_data(), at + ".data");
+    Data(teacher, task->mutable_data(), at);
     NoiseOfTeacher(teacher, task->mutable_noise(), at + ".noise");
     RETORT_DEFAULT(task, knots, 120);
     RETORT_DEFAULT(task, samples_per_knot, 4096);
@@ -390,6 +368,7 @@ class Resolution {
       Count(task->trajectories(), 1, kMaxImages, at + ".trajectories");
     }
     Count(task->grid_size(), 2, kMaxFittedTimes, at + ".grid_size");
+    ResolveEstimatorFields(task, at, &problems_);
   }
 
   static bool NeedsArtifact(v1::PreconditioningKind kind) {
@@ -444,6 +423,8 @@ class Resolution {
   void TablesFit(const v1::DistillSpec& task, const v1::Model& tables,
                  const v1::Model& teacher, const std::string& at) {
     if (tables.name().empty() || teacher.name().empty()) return;
+    RequireTablesOf(task.preconditioning(), tables,
+                    at + ".preconditioning_artifact", &problems_);
     const std::string hash = TeacherHashOf(tables);
     problems_.Require(
         hash.empty() || hash == teacher.weights_sha256(),
@@ -511,7 +492,7 @@ class Resolution {
                       at + ".method", "is unknown; use METHOD_CM, METHOD_CTM");
     const v1::Model teacher =
         ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
-    Data(task->mutable_data(), at + ".data");
+    Data(teacher, task->mutable_data(), at);
     const v1::Model tables = Preconditioning(task, at);
     NoiseOfTeacher(teacher, task->mutable_noise(), at + ".noise");
     TablesFit(*task, tables, teacher, at);
@@ -544,15 +525,14 @@ class Resolution {
 
   void Evaluate(v1::EvaluateSpec* task) {
     const std::string at = "evaluate";
-    const v1::Model::Kind kind =
-        ModelOf(
-            task->model(),
-            {v1::Model::KIND_TEACHER, v1::Model::KIND_CM, v1::Model::KIND_CTM},
-            at + ".model")
-            .kind();
+    const v1::Model model = ModelOf(
+        task->model(),
+        {v1::Model::KIND_TEACHER, v1::Model::KIND_CM, v1::Model::KIND_CTM},
+        at + ".model");
+    const v1::Model::Kind kind = model.kind();
     ModelOf(task->feature_extractor(), {v1::Model::KIND_FEATURE_EXTRACTOR},
             at + ".feature_extractor");
-    Data(task->mutable_data(), at + ".data");
+    Data(model, task->mutable_data(), at);
     RETORT_DEFAULT(task, samples, 5000);
     RETORT_DEFAULT(task, batch_size, 256);
     if (task->steps().empty()) {

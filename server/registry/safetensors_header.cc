@@ -191,7 +191,8 @@ int64_t CountParameters(const std::vector<TensorEntry>& entries) {
   int64_t count = 0;
   for (const TensorEntry& entry : entries) {
     if (absl::EndsWith(entry.name, "resample_filter") ||
-        absl::EndsWith(entry.name, ".freqs")) {
+        absl::EndsWith(entry.name, ".freqs") ||
+        absl::StartsWith(entry.name, "preconditioning.")) {
       continue;
     }
     count += entry.Elements();

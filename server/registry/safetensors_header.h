@@ -38,7 +38,8 @@ absl::StatusOr<std::vector<TensorEntry>> ReadTensorEntries(
     const std::string& path);
 
 // Returns the number of weights: elements of all tensors but the network's
-// constants (filters of its resampling layers, frequencies of its embedding).
+// constants (filters of its resampling layers, frequencies of its embedding)
+// and the coefficients of its preconditioning.
 int64_t CountParameters(const std::vector<TensorEntry>& entries);
 
 }  // namespace retort::registry

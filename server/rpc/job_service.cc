@@ -1,5 +1,6 @@
 #include "server/rpc/job_service.h"
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -59,8 +60,41 @@ std::string Fingerprint(v1::CreateJobRequest request) {
 grpc::ServerUnaryReactor* JobService::CreateJob(
     grpc::CallbackServerContext* context, const v1::CreateJobRequest* request,
     v1::Job* response) {
+  if (request->measure() && !request->validate_only()) {
+    return Answer(context, "JobService/CreateJob", metrics_, [] {
+      return service::BadField("measure",
+                               "goes with validate_only; set that too");
+    });
+  }
+  if (request->validate_only() && estimator_) {
+    return Estimate(context, request, response);
+  }
   return Answer(context, "JobService/CreateJob", metrics_,
                 [&] { return DoCreate(*request, response); });
+}
+
+grpc::ServerUnaryReactor* JobService::Estimate(
+    grpc::CallbackServerContext* context, const v1::CreateJobRequest* request,
+    v1::Job* response) {
+  auto call = DeferredCall::Create(context, "JobService/CreateJob", metrics_);
+  grpc::ServerUnaryReactor* reactor = call->reactor();
+  const absl::Status valid = DoCreate(*request, response);
+  if (!valid.ok()) {
+    call->Finish(valid);
+    return reactor;
+  }
+  auto given_up = std::make_shared<std::atomic<bool>>(false);
+  call->OnCancel([given_up] { *given_up = true; });
+  const bool measure = request->measure();
+  WorkThread& thread = measure ? measures_ : sizes_;
+  thread.Schedule([this, call, given_up, measure, response] {
+    const auto stop = [&] { return *given_up || stopping_; };
+    if (stop()) return call->Finish(absl::CancelledError("given up"));
+    auto estimate = estimator_(response->spec(), measure, stop);
+    if (estimate.ok()) *response->mutable_estimate() = *std::move(estimate);
+    call->Finish(estimate.status());
+  });
+  return reactor;
 }
 
 absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,

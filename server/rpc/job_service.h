@@ -4,26 +4,41 @@
 #include <google/protobuf/empty.pb.h>
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
+#include <functional>
+#include <utility>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "retort/v1/job_service.grpc.pb.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/spec_resolver.h"
 #include "server/metrics/service_metrics.h"
+#include "server/rpc/work_thread.h"
 #include "server/scheduler/scheduler.h"
 
 namespace retort::rpc {
 
+// Says what a job of a resolved spec takes; with `measure`, after one real
+// step. May block for minutes, but not for long once `stop` says true.
+using JobEstimator = std::function<absl::StatusOr<v1::JobEstimate>(
+    const v1::JobSpec& spec, bool measure, const std::function<bool()>& stop)>;
+
 // retort.v1.JobService over the job store and the scheduler. All arguments
-// outlive the service, and the service the server.
+// outlive the service, and the service the server. Without an estimator jobs
+// that are only validated are answered without an estimate.
 class JobService final : public v1::JobService::CallbackService {
  public:
   JobService(jobs::JobStore* store, scheduler::Scheduler* scheduler,
              const jobs::SpecResolver* resolver,
-             metrics::ServiceMetrics* metrics)
+             metrics::ServiceMetrics* metrics, JobEstimator estimator = {})
       : store_(store),
         scheduler_(scheduler),
         resolver_(resolver),
-        metrics_(metrics) {}
+        metrics_(metrics),
+        estimator_(std::move(estimator)) {}
+  // Ends estimates that are under way.
+  ~JobService() override { stopping_ = true; }
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request,
@@ -67,6 +82,9 @@ class JobService final : public v1::JobService::CallbackService {
 
  private:
   absl::Status DoCreate(const v1::CreateJobRequest& request, v1::Job* response);
+  grpc::ServerUnaryReactor* Estimate(grpc::CallbackServerContext* context,
+                                     const v1::CreateJobRequest* request,
+                                     v1::Job* response);
   absl::Status DoList(const v1::ListJobsRequest& request,
                       v1::ListJobsResponse* response);
   absl::Status DoListMetrics(const v1::ListMetricsRequest& request,
@@ -76,6 +94,11 @@ class JobService final : public v1::JobService::CallbackService {
   scheduler::Scheduler* const scheduler_;
   const jobs::SpecResolver* const resolver_;
   metrics::ServiceMetrics* const metrics_;
+  const JobEstimator estimator_;
+  std::atomic<bool> stopping_{false};
+  // Last: they end before what they work on. Sizes do not wait for a step.
+  WorkThread sizes_;
+  WorkThread measures_;
 };
 
 }  // namespace retort::rpc

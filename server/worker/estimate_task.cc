@@ -1,5 +1,8 @@
 #include "server/worker/estimate_task.h"
 
+#include <algorithm>
+#include <map>
+
 #include "core/analytic/precondition.h"
 #include "core/base/log.h"
 #include "core/base/run_dir.h"
@@ -11,6 +14,28 @@
 namespace retort::worker {
 
 using internal::v1::TaskEnded;
+
+namespace {
+
+// What the estimation cost, to the log and as metrics of the job.
+void ReportCost(const TaskContext& context,
+                const analytic::PreconditioningArtefact& artefact,
+                int64_t steps) {
+  double worst_l = 0;
+  for (const analytic::KnotStatistics& knot : artefact.statistics.knots) {
+    worst_l = std::max(worst_l, knot.l_se);
+  }
+  std::map<std::string, double> metrics = {
+      {"largest_error_of_l", worst_l},
+      {"forward_passes", static_cast<double>(artefact.forward_equivalents())},
+      {"seconds", artefact.seconds}};
+  const auto share = artefact.CostShare();
+  if (share) metrics["cost_share"] = *share;
+  ReportMetrics(context.outbox, "estimated", steps, metrics);
+  RETORT_LOG(info, "{}", analytic::CostSentence(artefact));
+}
+
+}  // namespace
 
 absl::StatusOr<TaskEnded> EstimatePreconditioning(
     const TaskContext& context, const v1::EstimatePreconditioningSpec& spec) {
@@ -40,6 +65,7 @@ absl::StatusOr<TaskEnded> EstimatePreconditioning(
   RETORT_RETURN_IF_ERROR(WriteWhenThereIsRoom(context, [&] {
     return analytic::WriteArtefact(artefact, dir.result_dir()).status();
   }));
+  ReportCost(context, artefact, total);
   if (artefact.moments) {
     RETORT_ASSIGN_OR_RETURN(const std::string gaps,
                             analytic::GapTable(artefact));

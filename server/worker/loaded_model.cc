@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/status_macros.h"
 #include "core/io/model_file.h"
 #include "core/nn/consistency_model.h"
@@ -28,8 +29,25 @@ absl::StatusOr<LoadedNetwork> LoadNetwork(const std::string& dir) {
   loaded.network->eval();
   for (at::Tensor& p : loaded.network->parameters()) p.requires_grad_(false);
   loaded.manifest = std::move(contents.manifest);
+  loaded.preconditioning = std::move(contents.preconditioning);
   return loaded;
 }
+
+namespace {
+
+absl::Status CheckJumpFits(const math::JumpPrecond& jump,
+                           const nn::NetworkConfig& config) {
+  const std::vector<int64_t> images = {
+      config.img_channels, config.img_resolution, config.img_resolution};
+  const std::vector<int64_t> shape = jump.sample_shape();
+  if (shape.empty() || shape == images) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the model's preconditioning is for samples of ",
+                   absl::StrJoin(shape, "x"), ", but its network makes ",
+                   absl::StrJoin(images, "x"), "; export the model again"));
+}
+
+}  // namespace
 
 absl::StatusOr<LoadedModel> LoadModel(const std::string& dir) {
   RETORT_ASSIGN_OR_RETURN(LoadedNetwork network, LoadNetwork(dir));
@@ -41,7 +59,10 @@ absl::StatusOr<LoadedModel> LoadModel(const std::string& dir) {
     model.sampler = std::make_unique<sample::Sampler>(network.network);
     return model;
   }
-  RETORT_ASSIGN_OR_RETURN(StudentJump jump, ReadStudentJump(model.manifest));
+  RETORT_ASSIGN_OR_RETURN(
+      StudentJump jump,
+      ReadStudentJump(model.manifest, network.preconditioning));
+  RETORT_RETURN_IF_ERROR(CheckJumpFits(*jump.jump, network.network->config()));
   model.schedule = jump.schedule;
   model.solver = model.manifest.kind == "cm" ? sample::Solver::kConsistency
                                              : sample::Solver::kTrajectory;

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/io/model_manifest.h"
+#include "core/io/safetensors.h"
 #include "core/math/noise_schedule.h"
 #include "core/nn/denoiser.h"
 #include "core/sample/sampler.h"
@@ -16,6 +17,7 @@ namespace retort::worker {
 struct LoadedNetwork {
   io::ModelManifest manifest;
   std::shared_ptr<nn::EdmDenoiser> network;  // in eval mode
+  io::TensorMap preconditioning;  // as ModelDirContents::preconditioning
 };
 
 // Errors: those of io::ReadModelDir, NetworkConfig::FromJson and
@@ -30,7 +32,8 @@ struct LoadedModel {
   std::unique_ptr<sample::Sampler> sampler;
 };
 
-// As LoadNetwork, and the errors of ReadStudentJump.
+// As LoadNetwork, and the errors of ReadStudentJump; InvalidArgument when the
+// preconditioning is for images of another shape.
 absl::StatusOr<LoadedModel> LoadModel(const std::string& dir);
 
 }  // namespace retort::worker

@@ -1,5 +1,5 @@
 // retort-worker: one process that trains, estimates, evaluates or serves one
-// model. Started by retortd; not by people, but for the two tools.
+// model. Started by retortd; not by people, but for its tools.
 
 #include <malloc.h>
 
@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/stop_flag.h"
 #include "server/worker/check_model.h"
+#include "server/worker/job_estimate.h"
 #include "server/worker/train_extractor.h"
 #include "server/worker/worker.h"
 
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
   retort::worker::LinkOptions link;
   std::string log_level = "info";
   std::string check_dir;
+  std::string estimate;
   retort::worker::ExtractorOptions extractor;
 
   CLI::App app{
@@ -42,6 +44,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--check-model", check_dir,
                  "Load a model's folder, print what came of it as JSON, end");
+  app.add_option("--estimate", estimate,
+                 "Print as JSON what a job takes, end (job_estimate.h)");
   CLI::App* train = app.add_subcommand(
       "train-feature-extractor",
       "Train the Fashion-MNIST classifier whose features give FD-FMNIST, "
@@ -68,6 +72,11 @@ int main(int argc, char** argv) {
   }
   if (!check_dir.empty()) {
     const nlohmann::json result = retort::worker::CheckModel(check_dir);
+    puts(result.dump().c_str());
+    return result["ok"].get<bool>() ? 0 : 1;
+  }
+  if (!estimate.empty()) {
+    const nlohmann::json result = retort::worker::EstimateJob(estimate);
     puts(result.dump().c_str());
     return result["ok"].get<bool>() ? 0 : 1;
   }

@@ -125,4 +125,17 @@ void ReportPhase(Outbox* outbox, const std::string& phase) {
   RETORT_LOG(info, "{}", phase);
 }
 
+void ReportMetrics(Outbox* outbox, const std::string& phase, int64_t steps,
+                   const std::map<std::string, double>& metrics) {
+  internal::v1::Progress message;
+  message.mutable_progress()->set_phase(phase);
+  message.mutable_progress()->set_step(steps);
+  message.mutable_progress()->set_total_steps(steps);
+  for (const auto& [name, value] : metrics) {
+    (*message.mutable_metrics())[name] = value;
+  }
+  SetTime(absl::Now(), message.mutable_time());
+  outbox->SendProgress(message);
+}
+
 }  // namespace retort::worker

@@ -1,6 +1,8 @@
 #ifndef RETORT_SERVER_WORKER_PROGRESS_REPORT_H_
 #define RETORT_SERVER_WORKER_PROGRESS_REPORT_H_
 
+#include <cstdint>
+#include <map>
 #include <string>
 
 #include "absl/time/time.h"
@@ -50,6 +52,10 @@ class StepReport {
 // A progress message with a phase alone: what the task does before its first
 // step.
 void ReportPhase(Outbox* outbox, const std::string& phase);
+
+// Numbers of a task that has done its `steps`, as metrics at that step.
+void ReportMetrics(Outbox* outbox, const std::string& phase, int64_t steps,
+                   const std::map<std::string, double>& metrics);
 
 }  // namespace retort::worker
 

@@ -1,8 +1,13 @@
 #include "server/worker/spec_to_options.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/data/dataset_view.h"
 #include "core/data/fashion_mnist.h"
+#include "core/data/image_dataset.h"
+#include "server/base/network_spec.h"
 
 namespace retort::worker {
 namespace {
@@ -79,6 +84,14 @@ train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec) {
   return options;
 }
 
+absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
+    const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,
+    int64_t classes) {
+  return service::ToNetworkConfig(
+      spec.network(), ToSchedule(spec.noise()).sigma_data, resolution, channels,
+      spec.data().unconditional() ? 0 : classes);
+}
+
 absl::StatusOr<train::TrainOptions> ToTrainOptions(
     const v1::DistillSpec& spec) {
   train::TrainOptions options;
@@ -111,12 +124,23 @@ analytic::PreconditionOptions ToPreconditionOptions(
   options.estimate.samples = Or<int64_t>(spec.samples_per_knot(), 4096);
   options.estimate.batch = Or<int64_t>(spec.batch_size(), 256);
   options.estimate.seed = spec.seed();
+  using Spec = v1::EstimatePreconditioningSpec;
+  if (spec.trace_estimator() == Spec::TRACE_ESTIMATOR_HUTCHINSON) {
+    options.estimate.trace = analytic::TraceEstimator::kHutchinson;
+  }
+  if (spec.scale_estimator() == Spec::SCALE_ESTIMATOR_JVP) {
+    options.estimate.scale = analytic::ScaleEstimator::kJvp;
+  }
+  options.estimate.tolerance = spec.tolerance();
+  options.served.iterations = spec.served_iterations();
+  options.served.batch_size = Or<int64_t>(spec.served_batch_size(), 64);
   const int64_t trajectories = Or<int64_t>(spec.trajectories(), 2048);
   options.fit = trajectories > 0;
   if (options.fit) options.trajectory.trajectories = trajectories;
   options.trajectory.grid = Or(spec.grid_size(), 18);
   options.trajectory.batch = options.estimate.batch;
   options.trajectory.seed = spec.seed();
+  options.fit_spectral = spec.spectral();
   return options;
 }
 
@@ -137,6 +161,8 @@ std::string JumpName(v1::PreconditioningKind kind,
       return "fitted-state";
     case v1::PRECONDITIONING_KIND_FITTED_DENOISER:
       return "fitted-denoiser";
+    case v1::PRECONDITIONING_KIND_FITTED_SPECTRAL:
+      return "fitted-spectral";
     default:
       return method == v1::DistillSpec::METHOD_CM ? "cm" : "ctm";
   }
@@ -144,9 +170,22 @@ std::string JumpName(v1::PreconditioningKind kind,
 
 absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
     const v1::DataSpec& spec, bool test) {
-  return data::LoadFashionMnist(spec.path(),
-                                test ? data::Split::kTest : data::Split::kTrain,
-                                Or(spec.resolution(), 32));
+  std::unique_ptr<data::Dataset> all;
+  if (spec.dataset() == v1::DataSpec::DATASET_IMAGES) {
+    data::ImageDatasetOptions options;
+    options.resolution = spec.resolution();
+    RETORT_ASSIGN_OR_RETURN(all, data::OpenImageDataset(spec.path(), options));
+  } else {
+    RETORT_ASSIGN_OR_RETURN(
+        all, data::LoadFashionMnist(
+                 spec.path(), test ? data::Split::kTest : data::Split::kTrain,
+                 Or(spec.resolution(), 32)));
+  }
+  data::ViewOptions view;
+  view.max_images = spec.max_images();
+  view.seed = spec.subset_seed();
+  view.mirror = spec.mirror();
+  return data::MakeView(std::move(all), view);
 }
 
 }  // namespace retort::worker

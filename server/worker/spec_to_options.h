@@ -22,6 +22,12 @@ math::NoiseSchedule ToSchedule(const v1::NoiseScheduleSpec& spec);
 
 train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec);
 
+// The network that is trained, for images of this shape. InvalidArgument as
+// service::ToNetworkConfig().
+absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
+    const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,
+    int64_t classes);
+
 // InvalidArgument for a distance or method that this build does not have.
 absl::StatusOr<train::TrainOptions> ToTrainOptions(const v1::DistillSpec& spec);
 
@@ -33,8 +39,9 @@ analytic::PreconditionOptions ToPreconditionOptions(
 std::string JumpName(v1::PreconditioningKind kind,
                      v1::DistillSpec::Method method);
 
-// Loads the training images (the test images if `test`). Errors: those of
-// data::LoadFashionMnist.
+// Loads the training images (the test images if `test`, of data sets that have
+// any), as far as the spec wants them. Errors: those of data::LoadFashionMnist,
+// data::OpenImageDataset and data::MakeView.
 absl::StatusOr<std::unique_ptr<data::Dataset>> LoadDataset(
     const v1::DataSpec& spec, bool test = false);
 

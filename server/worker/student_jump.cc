@@ -17,6 +17,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr char kSpectral[] = "fitted-spectral";
+
 // Names of the tensors of an artefact that are measurements; the rest follows
 // from them and is left out.
 bool IsMeasured(const std::string& name) {
@@ -50,12 +52,18 @@ at::Tensor TensorFromJson(const json& in) {
       .reshape(shape);
 }
 
-absl::StatusOr<json> PackArtefact(const std::string& dir) {
+// Returns the part for the manifest, and puts that for the weights file into
+// `large`.
+absl::StatusOr<json> PackArtefact(const std::string& dir, bool spectral,
+                                  io::TensorMap* large) {
   RETORT_ASSIGN_OR_RETURN(const io::ModelDirContents contents,
                           io::ReadModelDir(dir));
   json tensors = json::object();
   for (const auto& [name, tensor] : contents.tensors) {
     if (IsMeasured(name)) tensors[name] = TensorToJson(tensor);
+    if (spectral && absl::StartsWith(name, "spectral.")) {
+      (*large)[name] = tensor;
+    }
   }
   return json{{"preconditioning", contents.manifest.preconditioning},
               {"lineage", contents.manifest.lineage},
@@ -64,9 +72,9 @@ absl::StatusOr<json> PackArtefact(const std::string& dir) {
 
 // Lays the artefact out as a folder again, for the one reader of artefacts,
 // which also verifies its id.
-absl::Status UnpackArtefact(const json& packed, const std::string& dir) {
+absl::Status UnpackArtefact(const json& packed, io::TensorMap tensors,
+                            const std::string& dir) {
   io::ModelManifest manifest;
-  io::TensorMap tensors;
   try {
     manifest.kind = "preconditioning";
     manifest.preconditioning = packed.at("preconditioning");
@@ -87,7 +95,7 @@ absl::Status UnpackArtefact(const json& packed, const std::string& dir) {
 
 absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> JumpFromPacked(
     const std::string& name, const math::NoiseSchedule& schedule,
-    const json& packed) {
+    const json& packed, const io::TensorMap& large) {
   const char* tmp = getenv("TMPDIR");
   std::string parent =
       absl::StrCat(tmp != nullptr ? tmp : "/tmp", "/retort-jump-XXXXXX");
@@ -96,7 +104,7 @@ absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> JumpFromPacked(
   }
   absl::Cleanup remove = [&] { (void)base::RemoveTree(parent); };
   const std::string dir = parent + "/artefact";
-  RETORT_RETURN_IF_ERROR(UnpackArtefact(packed, dir));
+  RETORT_RETURN_IF_ERROR(UnpackArtefact(packed, large, dir));
   return analytic::MakeJump(name, schedule, dir);
 }
 
@@ -111,8 +119,9 @@ absl::StatusOr<StudentJump> MakeStudentJump(const std::string& name,
                           analytic::MakeJump(name, schedule, artefact_dir));
   out.manifest = {{"name", name}, {"schedule", json(schedule)}};
   if (analytic::JumpNeedsArtefact(name)) {
-    RETORT_ASSIGN_OR_RETURN(out.manifest["artefact"],
-                            PackArtefact(artefact_dir));
+    RETORT_ASSIGN_OR_RETURN(
+        out.manifest["artefact"],
+        PackArtefact(artefact_dir, name == kSpectral, &out.tensors));
   }
   return out;
 }
@@ -133,7 +142,8 @@ absl::StatusOr<math::NoiseSchedule> ReadSchedule(
   return schedule;
 }
 
-absl::StatusOr<StudentJump> ReadStudentJump(const io::ModelManifest& manifest) {
+absl::StatusOr<StudentJump> ReadStudentJump(const io::ModelManifest& manifest,
+                                            const io::TensorMap& tensors) {
   const json& group = manifest.preconditioning;
   const auto name = group.find("name");
   if (name == group.end() || !name->is_string()) {
@@ -144,6 +154,7 @@ absl::StatusOr<StudentJump> ReadStudentJump(const io::ModelManifest& manifest) {
   }
   StudentJump out;
   out.manifest = group;
+  out.tensors = tensors;
   RETORT_ASSIGN_OR_RETURN(out.schedule, ReadSchedule(manifest));
   const std::string jump_name = name->get<std::string>();
   const auto packed = group.find("artefact");
@@ -151,8 +162,8 @@ absl::StatusOr<StudentJump> ReadStudentJump(const io::ModelManifest& manifest) {
     RETORT_ASSIGN_OR_RETURN(out.jump,
                             analytic::MakeJump(jump_name, out.schedule));
   } else {
-    RETORT_ASSIGN_OR_RETURN(out.jump,
-                            JumpFromPacked(jump_name, out.schedule, *packed));
+    RETORT_ASSIGN_OR_RETURN(
+        out.jump, JumpFromPacked(jump_name, out.schedule, *packed, tensors));
   }
   return out;
 }

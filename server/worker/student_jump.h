@@ -7,18 +7,22 @@
 
 #include "absl/status/statusor.h"
 #include "core/io/model_manifest.h"
+#include "core/io/safetensors.h"
 #include "core/math/jump.h"
 #include "core/math/noise_schedule.h"
 
 // A student's preconditioning, as its manifest carries it: name, schedule and,
 // for the measured ones, the artefact's measurements themselves, so that a
-// student can be moved and sampled from without the artefact.
+// student can be moved and sampled from without the artefact. Those of
+// fitted-spectral are megabytes, and lie beside the weights instead, where they
+// go wherever these go.
 namespace retort::worker {
 
 struct StudentJump {
   math::NoiseSchedule schedule;
   std::shared_ptr<const math::JumpPrecond> jump;
   nlohmann::json manifest;  // for ModelManifest::preconditioning
+  io::TensorMap tensors;    // for ModelDirContents::preconditioning
 };
 
 // Of a name and, where it needs one, an artefact's folder. Errors: those of
@@ -27,9 +31,10 @@ absl::StatusOr<StudentJump> MakeStudentJump(const std::string& name,
                                             const math::NoiseSchedule& schedule,
                                             const std::string& artefact_dir);
 
-// Of a student's manifest. InvalidArgument, naming the field, when it holds
-// less than is needed.
-absl::StatusOr<StudentJump> ReadStudentJump(const io::ModelManifest& manifest);
+// Of a student's manifest and the tensors beside its weights. InvalidArgument,
+// naming the field, when they hold less than is needed.
+absl::StatusOr<StudentJump> ReadStudentJump(const io::ModelManifest& manifest,
+                                            const io::TensorMap& tensors = {});
 
 // The schedule in a manifest's "preconditioning", with defaults where it
 // has none and the network's sigma_data.

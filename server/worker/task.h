@@ -12,6 +12,7 @@
 #include "core/train/progress.h"
 #include "retort/internal/v1/worker.pb.h"
 #include "server/worker/outbox.h"
+#include "server/worker/rehearsal.h"
 
 // Tasks: the work of jobs. They run on the one thread that uses LibTorch.
 namespace retort::worker {
@@ -40,13 +41,15 @@ struct TaskContext {
   internal::v1::Assignment assignment;
   Outbox* outbox = nullptr;
   TaskControl* control = nullptr;
+  Rehearsal* rehearsal = nullptr;  // null: the task is to be run
 
   // The folder of a model that the spec names; InvalidArgument if the server
   // did not send it.
   absl::StatusOr<std::string> ModelDir(const std::string& name) const;
 };
 
-// Does what the assignment's spec says. Never fails itself: what went wrong is
+// Does what the assignment's spec says; a training with a rehearsal ends with
+// SUCCEEDED and no model. Never fails itself: what went wrong is
 // in the result.
 internal::v1::TaskEnded RunTask(const TaskContext& context);
 

@@ -10,7 +10,6 @@
 #include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
 #include "core/train/trainer.h"
-#include "server/base/network_spec.h"
 #include "server/worker/loaded_model.h"
 #include "server/worker/progress_report.h"
 #include "server/worker/spec_to_options.h"
@@ -26,6 +25,13 @@ using nlohmann::json;
 json Lineage(const TaskContext& context) {
   return {{"job", context.assignment.job_name()},
           {"spec_sha256", context.assignment.spec_sha256()}};
+}
+
+// The images to train on: the spec's, or a step's worth to rehearse with.
+absl::StatusOr<std::unique_ptr<data::Dataset>> Images(
+    const TaskContext& context, const v1::DataSpec& spec, int64_t batch_size) {
+  if (context.rehearsal == nullptr) return LoadDataset(spec);
+  return MakeUpImages(*context.rehearsal, batch_size);
 }
 
 // Measures the run while it trains, as its spec says.
@@ -55,6 +61,10 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
   parts.listener = &report;
   parts.control = context.control->flags();
   RETORT_ASSIGN_OR_RETURN(auto trainer, train::Trainer::Create(options, parts));
+  if (context.rehearsal != nullptr) {
+    RETORT_RETURN_IF_ERROR(Rehearse(options, trainer.get(), context.rehearsal));
+    return SucceededEnd();
+  }
   ReportPhase(context.outbox, "training");
   const absl::StatusOr<train::TrainResult> run = trainer->Run();
   if (absl::IsResourceExhausted(run.status())) {
@@ -107,22 +117,29 @@ void ZeroSecondTime(nn::EdmDenoiser& student) {
 absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
                                        const v1::TrainTeacherSpec& spec) {
   ReportPhase(context.outbox, "loading data");
-  RETORT_ASSIGN_OR_RETURN(const auto dataset, LoadDataset(spec.data()));
+  RETORT_ASSIGN_OR_RETURN(
+      const auto dataset,
+      Images(context, spec.data(), ToTrainOptions(spec).batch_size));
+  if (dataset->label_dim() == 0 && !spec.data().unconditional() &&
+      context.rehearsal == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(dataset->name(),
+                     " has no labels (no dataset.json, or null in it); set "
+                     "data.unconditional to train without classes"));
+  }
   const math::NoiseSchedule schedule = ToSchedule(spec.noise());
   RETORT_RETURN_IF_ERROR(schedule.Validate());
   RETORT_ASSIGN_OR_RETURN(
       const nn::NetworkConfig config,
-      service::ToNetworkConfig(
-          spec.network(), schedule.sigma_data, dataset->resolution(),
-          dataset->channels(),
-          spec.data().unconditional() ? 0 : dataset->label_dim()));
+      TeacherNetwork(spec, dataset->resolution(), dataset->channels(),
+                     dataset->label_dim()));
   train::TrainParts parts;
   parts.dataset = dataset.get();
   parts.student = nn::CreateDenoiser(config, spec.training().seed());
   parts.preconditioning = {{"schedule", json(schedule)}};
   parts.lineage = Lineage(context);
-  RETORT_RETURN_IF_ERROR(AddValidation(context, spec.training().validation(),
-                                       schedule, &parts));
+  RETORT_RETURN_IF_ERROR(
+      AddValidation(context, spec.training().validation(), schedule, &parts));
   return Run(context, ToTrainOptions(spec), parts);
 }
 
@@ -131,7 +148,8 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   RETORT_ASSIGN_OR_RETURN(const train::TrainOptions options,
                           ToTrainOptions(spec));
   ReportPhase(context.outbox, "loading teacher and data");
-  RETORT_ASSIGN_OR_RETURN(const auto dataset, LoadDataset(spec.data()));
+  RETORT_ASSIGN_OR_RETURN(const auto dataset,
+                          Images(context, spec.data(), options.batch_size));
   RETORT_ASSIGN_OR_RETURN(const std::string teacher_dir,
                           context.ModelDir(spec.teacher()));
   RETORT_ASSIGN_OR_RETURN(LoadedNetwork teacher, LoadNetwork(teacher_dir));
@@ -155,6 +173,7 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   for (at::Tensor& p : parts.student->parameters()) p.requires_grad_(true);
   if (spec.zero_init_second_time()) ZeroSecondTime(*parts.student);
   parts.preconditioning = jump.manifest;
+  parts.preconditioning_tensors = jump.tensors;
   parts.lineage = Lineage(context);
   parts.lineage["teacher"] = spec.teacher();
   parts.lineage["teacher_hash"] = teacher.manifest.weights_sha256;

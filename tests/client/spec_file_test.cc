@@ -76,10 +76,10 @@ TEST(SpecFileTest, ListsTheFieldsWhenNoneIsNear) {
 }
 
 TEST(SpecFileTest, NamesTheKnownValuesOfAnEnum) {
-  EXPECT_THAT(Parse("spec: {distill: {method: cmt}}"),
-              StatusIs(kInvalid, AllOf(HasSubstr("spec.distill.method"),
-                                       HasSubstr("'cmt'"),
-                                       HasSubstr("cm or ct or ctm"))));
+  EXPECT_THAT(
+      Parse("spec: {distill: {method: cmt}}"),
+      StatusIs(kInvalid, AllOf(HasSubstr("spec.distill.method"),
+                               HasSubstr("'cmt'"), HasSubstr("or ctm"))));
 }
 
 TEST(SpecFileTest, RefusesValuesOfTheWrongType) {

@@ -30,6 +30,7 @@ PreconditionOptions SmallJob() {
   options.estimate.samples = 128;
   options.trajectory.grid = 6;
   options.trajectory.trajectories = 20;
+  options.fit_spectral = true;
   return options;
 }
 
@@ -74,6 +75,24 @@ TEST(ArtefactTest, EveryJumpIsTheSameBeforeAndAfterTheDisk) {
     EXPECT_TRUE(at::equal(b[0], b[1])) << name;
     EXPECT_TRUE(at::isfinite(a[0]).all().item<bool>()) << name;
   }
+}
+
+TEST(ArtefactTest, KeepsTheScaleEstimatorAndItsCost) {
+  const TempDir dir;
+  PreconditionOptions options = SmallJob();
+  options.estimate.scale = ScaleEstimator::kJvp;
+  options.served = {1000, 32};
+  const PreconditioningArtefact before = RunJob(options);
+  ASSERT_THAT(WriteArtefact(before, dir / "a"), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(const PreconditioningArtefact after,
+                              ReadArtefact(dir / "a"));
+  EXPECT_EQ(after.statistics.knots[5].s, before.statistics.knots[5].s);
+  EXPECT_NE(after.statistics.knots[5].s, 0);
+  EXPECT_EQ(after.statistics.scale, ScaleEstimator::kJvp);
+  // 30 knots of 128 samples at 6 passes, 20 trajectories of 21 calls.
+  EXPECT_EQ(after.forward_equivalents(), 30 * 128 * 6 + 20 * 21);
+  EXPECT_DOUBLE_EQ(*after.CostShare(),
+                   after.forward_equivalents() / (6 * 1000.0 * 32));
 }
 
 TEST(ArtefactTest, IdIgnoresTimingAndBatchSizesButNotTheTeacher) {
@@ -146,11 +165,41 @@ TEST(MakeJumpTest, RefusesAScheduleThatTheArtefactDoesNotCover) {
 TEST(MakeJumpTest, FittedNeedsTrajectories) {
   PreconditionOptions options = SmallJob();
   options.fit = false;
+  options.fit_spectral = false;
   const PreconditioningArtefact artefact = RunJob(options);
   EXPECT_THAT(
       MakeJumpFrom("fitted-state", artefact.schedule, &artefact).status(),
       StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(MakeJumpFrom("analytic", artefact.schedule, &artefact), IsOk());
+}
+
+TEST(MakeJumpTest, FittedSpectralNeedsTheSpectralFit) {
+  PreconditionOptions options = SmallJob();
+  options.fit_spectral = false;
+  const PreconditioningArtefact artefact = RunJob(options);
+  EXPECT_THAT(
+      MakeJumpFrom("fitted-spectral", artefact.schedule, &artefact).status(),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               HasSubstr("spectral: true")));
+}
+
+TEST(ArtefactTest, CanBeReadWithoutItsSpectralFitButNotWithAnother) {
+  const TempDir dir;
+  const PreconditioningArtefact before = RunJob(SmallJob());
+  ASSERT_THAT(WriteArtefact(before, dir / "a"), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(io::ModelDirContents contents,
+                              io::ReadModelDir(dir / "a"));
+  io::TensorMap changed = contents.tensors;
+  changed["spectral.u"] = changed["spectral.u"] + 1e-9;
+  ASSERT_THAT(io::WriteModelDir(dir / "b", contents.manifest, changed), IsOk());
+  EXPECT_THAT(ReadArtefact(dir / "b").status(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("spectral")));
+  changed.erase("spectral.u");
+  ASSERT_THAT(io::WriteModelDir(dir / "c", contents.manifest, changed), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(const PreconditioningArtefact after,
+                              ReadArtefact(dir / "c"));
+  EXPECT_EQ(after.ContentId(), before.ContentId());
+  EXPECT_FALSE(after.spectral.has_value());
 }
 
 TEST(PreconditionTest, ProgressRunsFromZeroToOneOverBothStages) {
@@ -175,8 +224,8 @@ TEST(PreconditionTest, ProgressRunsFromZeroToOneOverBothStages) {
 TEST(PreconditionTest, GapTableNamesEveryPreconditioning) {
   const auto table = GapTable(RunJob(SmallJob()));
   ASSERT_THAT(table, IsOk());
-  for (const char* part :
-       {"ctm", "analytic-forward", "fitted-state", "80 -> 0.002"}) {
+  for (const char* part : {"ctm", "analytic-forward", "fitted-state",
+                           "fitted-spectral", "80 -> 0.002"}) {
     EXPECT_THAT(*table, HasSubstr(part));
   }
 }

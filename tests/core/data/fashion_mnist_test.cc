@@ -58,6 +58,24 @@ TEST_F(FashionMnistTest, PadsImagesWithBlackToThirtyTwo) {
   EXPECT_EQ(dataset->label_dim(), 10);
 }
 
+TEST_F(FashionMnistTest, HalvesTheResolutionByMeansOfFourPixels) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto whole,
+                              LoadFashionMnist(dir_.path(), Split::kTrain));
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto half,
+                              LoadFashionMnist(dir_.path(), Split::kTrain, 16));
+  EXPECT_EQ(half->resolution(), 16);
+  EXPECT_NE(half->manifest_hash(), whole->manifest_hash());
+  at::Tensor images, labels;
+  ASSERT_THAT(half->Get({0, 1}, &images, &labels), IsOk());
+  // (0x11 + 3 black ones or 1s) / 4 in the corners; 1 elsewhere inside.
+  EXPECT_EQ(images[0][0][1][1].item<int>(), 5);    // (17 + 3) / 4
+  EXPECT_EQ(images[1][0][14][14].item<int>(), 9);  // (34 + 3) / 4 = 9.25
+  EXPECT_EQ(images[0][0][5][5].item<int>(), 1);
+  EXPECT_EQ(images[0][0][0][0].item<int>(), 0);
+  EXPECT_THAT(LoadFashionMnist(dir_.path(), Split::kTrain, 20),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("20")));
+}
+
 TEST_F(FashionMnistTest, AcceptsUnzippedFiles) {
   RETORT_ASSERT_OK_AND_ASSIGN(const auto zipped,
                               LoadFashionMnist(dir_.path(), Split::kTrain));

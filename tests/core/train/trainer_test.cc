@@ -41,6 +41,9 @@ class Recorder : public ProgressListener {
                     const nlohmann::json& manifest) override {
     checkpoints.push_back(step);
   }
+  void OnValidation(int64_t step, const Metrics& metrics) override {
+    validations.push_back(step);
+  }
   void OnWarning(const std::string& message) override {
     warnings.push_back(message);
   }
@@ -48,6 +51,7 @@ class Recorder : public ProgressListener {
   std::function<void(const Tick&)> at_tick;
   std::vector<Tick> ticks;
   std::vector<int64_t> checkpoints;
+  std::vector<int64_t> validations;
   std::vector<std::string> warnings;
 };
 
@@ -222,6 +226,33 @@ TEST_F(TrainerTest, ABatchThatNoMachineHoldsIsAnErrorAndNoCrash) {
   options_.batch_size = int64_t{4} << 60;
   EXPECT_FALSE(Run(Parts(Method::kEdm, "job")).ok());
   EXPECT_FALSE(base::IsDirectory(dir_.path() + "/job/result"));
+}
+
+TEST_F(TrainerTest, ValidatesBeforeTheFirstStepAndAfterTheLast) {
+  options_.validate_every = 4;
+  TrainParts parts = Parts(Method::kEdm, "job");
+  std::vector<double> sums;
+  parts.validate =
+      [&](const io::TensorMap& weights) -> absl::StatusOr<Metrics> {
+    sums.push_back(weights.begin()->second.sum().item<double>());
+    return Metrics{{"validation_x", 1}};
+  };
+  ASSERT_THAT(Run(parts), IsOk());
+  EXPECT_THAT(recorder_.validations, ElementsAre(0, 4, 6));
+  ASSERT_EQ(sums.size(), 3u);
+  EXPECT_NE(sums[0], sums[1]);  // what it is given moves on
+}
+
+TEST_F(TrainerTest, AFailedValidationIsAWarningAndNoEnd) {
+  options_.validate_every = 6;
+  TrainParts parts = Parts(Method::kEdm, "job");
+  parts.validate = [](const io::TensorMap&) -> absl::StatusOr<Metrics> {
+    return absl::InternalError("no images");
+  };
+  ASSERT_THAT(Run(parts), IsOk());
+  ASSERT_EQ(recorder_.warnings.size(), 2u);
+  EXPECT_THAT(recorder_.warnings[0], HasSubstr("no images"));
+  EXPECT_TRUE(recorder_.validations.empty());
 }
 
 TEST_F(TrainerTest, FullDiskWhileTrainingIsAWarningAndTheNextTryCounts) {

@@ -42,6 +42,13 @@ TEST(RunToEndTest, KillsAProgramThatTakesTooLong) {
               StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
+TEST(RunToEndTest, KillsAProgramThatIsToStop) {
+  SubprocessOptions options;
+  options.stop = [] { return true; };
+  EXPECT_THAT(RunToEnd({"/bin/sh", "-c", "sleep 100"}, options),
+              StatusIs(absl::StatusCode::kCancelled));
+}
+
 TEST(RunToEndTest, SaysWhenThereIsNoSuchProgram) {
   EXPECT_THAT(RunToEnd({"/no/such/program"}),
               StatusIs(absl::StatusCode::kNotFound));

@@ -70,6 +70,52 @@ TEST_F(SpecResolverTest, FillsInEveryDefaultOfATeacher) {
   EXPECT_EQ(spec.resources().cpu_threads(), 2);
 }
 
+TEST_F(SpecResolverTest, FillsInWhatAPresetOfTheNetworkSays) {
+  v1::JobSpec spec = Parse(
+      "train_teacher { network { preset: 'ncsnpp-64' dropout: 0.25 } "
+      "data { dataset: DATASET_IMAGES path: '/a.zip' resolution: 64 } "
+      "training { iterations: 10 } }");
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  const v1::NetworkSpec& network = spec.train_teacher().network();
+  EXPECT_EQ(network.preset(), "ncsnpp-64");
+  EXPECT_EQ(network.embedding_type(), "fourier");
+  EXPECT_THAT(network.channel_mult(), ElementsAre(1, 2, 2, 2));
+  EXPECT_EQ(network.model_channels(), 128);
+  EXPECT_EQ(network.dropout(), 0.25);
+  EXPECT_THAT(Resolve("train_teacher { network { preset: 'edm' } "
+                      "training { iterations: 10 } }"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("job.spec.train_teacher.network"),
+                             HasSubstr("adm-imagenet64"))));
+}
+
+TEST_F(SpecResolverTest, ANetworkMustFitTheResolutionOfItsData) {
+  EXPECT_THAT(Resolve("train_teacher { network { channel_mult: [1, 1, 1, 1] } "
+                      "data { dataset: DATASET_IMAGES path: '/a' "
+                      "resolution: 12 } training { iterations: 10 } }"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("12 pixels can be halved only 2 times")));
+}
+
+TEST_F(SpecResolverTest, ValidationHasDefaultsAndBounds) {
+  v1::JobSpec spec = Parse(
+      "train_teacher { training { iterations: 10 validation { every: 5 } } }");
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  const v1::ValidationSpec& v = spec.train_teacher().training().validation();
+  EXPECT_EQ(v.samples(), 512);
+  EXPECT_EQ(v.teacher_steps(), 18);
+  EXPECT_THAT(v.steps(), ElementsAre(1, 2, 4));
+  EXPECT_THAT(
+      Resolve(
+          "train_teacher { data { resolution: 20 } training { iterations: 9 "
+          "validation { every: 5 samples: 1 "
+          "feature_extractor: 'projects/p/models/ctm' } } }"),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("data.resolution: is 20"),
+                     HasSubstr("validation.samples: is 1"),
+                     HasSubstr("FEATURE_EXTRACTOR"))));
+}
+
 TEST_F(SpecResolverTest, FillsInTheDefaultsOfADistillation) {
   v1::JobSpec spec = Parse(
       "distill { teacher: 'projects/p/models/teacher' "

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
+#include <thread>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "server/base/error.h"
 #include "server/rpc/status.h"
 #include "tests/server/rpc/not_there_yet.h"
@@ -37,8 +40,12 @@ class JobServiceTest : public ::testing::Test {
     scheduler_ = std::make_unique<scheduler::Scheduler>(
         options, &clock_, store_.get(), &models_, &executor_, &links_,
         &metrics_);
-    service_ = std::make_unique<JobService>(store_.get(), scheduler_.get(),
-                                            &resolver_, &metrics_);
+    service_ = std::make_unique<JobService>(
+        store_.get(), scheduler_.get(), &resolver_, &metrics_,
+        [this](const v1::JobSpec& spec, bool measure,
+               const std::function<bool()>& stop) {
+          return estimator_(spec, measure, stop);
+        });
     grpc::ServerBuilder builder;
     builder.RegisterService(service_.get());
     server_ = builder.BuildAndStart();
@@ -79,6 +86,10 @@ class JobServiceTest : public ::testing::Test {
         .status();
   }
 
+  JobEstimator estimator_ = [](const v1::JobSpec&, bool,
+                               const std::function<bool()>&) {
+    return v1::JobEstimate();
+  };
   retort::testing::TempDir dir_;
   const base::DataDir data_dir_{dir_.path()};
   retort::testing::FakeClock clock_;
@@ -109,6 +120,69 @@ TEST_F(JobServiceTest, MakesNoJobWhenOnlyValidating) {
   RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(request));
   EXPECT_EQ(job.spec().train_teacher().training().batch_size(), 64);
   EXPECT_THAT(store_->ListLive()->size(), 0u);
+}
+
+TEST_F(JobServiceTest, SaysWhatAValidatedJobTakes) {
+  estimator_ = [](const v1::JobSpec& spec, bool measure,
+                  const std::function<bool()>&) {
+    v1::JobEstimate estimate;
+    estimate.set_images_per_process(
+        spec.train_teacher().training().batch_size());
+    estimate.set_seconds_per_step(measure ? 2 : 0);
+    return estimate;
+  };
+  v1::CreateJobRequest request = Request("a");
+  request.set_validate_only(true);
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job sizes, Create(request));
+  EXPECT_EQ(sizes.estimate().images_per_process(), 64);
+  EXPECT_EQ(sizes.estimate().seconds_per_step(), 0);
+  request.set_measure(true);
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job measured, Create(request));
+  EXPECT_EQ(measured.estimate().seconds_per_step(), 2);
+  EXPECT_THAT(store_->ListLive()->size(), 0u);
+}
+
+TEST_F(JobServiceTest, MeasuresOnlyWhatIsOnlyValidated) {
+  v1::CreateJobRequest request = Request("a");
+  request.set_measure(true);
+  EXPECT_THAT(Create(request), StatusIs(absl::StatusCode::kInvalidArgument,
+                                        HasSubstr("validate_only")));
+}
+
+TEST_F(JobServiceTest, SendsWhyAJobCannotBeEstimated) {
+  estimator_ =
+      [](const v1::JobSpec&, bool,
+         const std::function<bool()>&) -> absl::StatusOr<v1::JobEstimate> {
+    return absl::ResourceExhaustedError("one step needs 10 GiB");
+  };
+  v1::CreateJobRequest request = Request("a");
+  request.set_validate_only(true);
+  EXPECT_THAT(Create(request), StatusIs(absl::StatusCode::kResourceExhausted,
+                                        HasSubstr("10 GiB")));
+}
+
+TEST_F(JobServiceTest, StopsAMeasurementWhoseCallerIsGone) {
+  absl::Notification started, stopped;
+  estimator_ = [&](const v1::JobSpec&, bool,
+                   const std::function<bool()>& stop) {
+    started.Notify();
+    while (!stop()) std::this_thread::yield();
+    stopped.Notify();
+    return v1::JobEstimate();
+  };
+  v1::CreateJobRequest request = Request("a");
+  request.set_validate_only(true);
+  request.set_measure(true);
+  grpc::ClientContext context;
+  std::thread canceller([&] {
+    started.WaitForNotification();
+    context.TryCancel();
+  });
+  v1::Job job;
+  EXPECT_EQ(stub_->CreateJob(&context, request, &job).error_code(),
+            grpc::StatusCode::CANCELLED);
+  stopped.WaitForNotification();
+  canceller.join();
 }
 
 TEST_F(JobServiceTest, RefusesAnIdUnderWhichThereIsAModelAlready) {

@@ -46,6 +46,19 @@ TEST(SpecToOptionsTest, MinusOneSwitchesOffWhatZeroWouldDefault) {
   EXPECT_EQ(ToPreconditionOptions(estimate).trajectory.trajectories, 2048);
   estimate.set_trajectories(-1);
   EXPECT_FALSE(ToPreconditionOptions(estimate).fit);
+  using Spec = v1::EstimatePreconditioningSpec;
+  estimate.set_trace_estimator(Spec::TRACE_ESTIMATOR_HUTCHINSON);
+  estimate.set_scale_estimator(Spec::SCALE_ESTIMATOR_JVP);
+  estimate.set_tolerance(0.01);
+  estimate.set_spectral(true);
+  estimate.set_served_iterations(500);
+  const analytic::PreconditionOptions options = ToPreconditionOptions(estimate);
+  EXPECT_EQ(options.estimate.trace, analytic::TraceEstimator::kHutchinson);
+  EXPECT_EQ(options.estimate.scale, analytic::ScaleEstimator::kJvp);
+  EXPECT_EQ(options.estimate.tolerance, 0.01);
+  EXPECT_TRUE(options.fit_spectral);
+  EXPECT_EQ(options.served.iterations, 500);
+  EXPECT_EQ(options.served.batch_size, 64);
 }
 
 TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {

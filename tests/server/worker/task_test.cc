@@ -7,8 +7,10 @@
 #include <cerrno>
 
 #include "core/base/write_fault.h"
+#include "core/io/png.h"
 #include "server/worker/check_model.h"
 #include "server/worker/loaded_model.h"
+#include "tests/core/data/zip_builder.h"
 #include "tests/server/worker/fake_outbox.h"
 #include "tests/server/worker/small_models.h"
 #include "tests/support/status_matchers.h"
@@ -80,6 +82,53 @@ TEST_F(TaskTest, TrainsATeacherAndLeavesAModelWithItsLineage) {
   EXPECT_GT(outbox_.checkpoints.back().checkpoint().bytes(), 0);
 }
 
+TEST_F(TaskTest, TrainsATeacherOnAZipOfImages) {
+  const at::Tensor grey = at::ones({8, 8}, at::kByte);
+  testing::ZipBuilder zip;
+  zip.Add("a.png", *io::EncodePng(grey)).Add("b.png", *io::EncodePng(grey * 9));
+  zip.Add("dataset.json", R"({"labels": [["a.png", 0], ["b.png", 4]]})");
+  zip.Write(dir_ / "images.zip");
+  SetTeacherSpec(2);
+  v1::DataSpec* data = context_.assignment.mutable_spec()
+                           ->mutable_train_teacher()
+                           ->mutable_data();
+  data->set_dataset(v1::DataSpec::DATASET_IMAGES);
+  data->set_path(dir_ / "images.zip");
+  data->set_resolution(8);
+  data->set_mirror(true);
+  const TaskEnded ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel model, LoadModel(Result()));
+  EXPECT_EQ(model.manifest.network["img_resolution"], 8);
+  EXPECT_EQ(model.manifest.network["label_dim"], 5);
+}
+
+TEST_F(TaskTest, ATeacherOfImagesWithoutLabelsMustBeUnconditional) {
+  testing::ZipBuilder()
+      .Add("a.png", *io::EncodePng(at::ones({8, 8}, at::kByte)))
+      .Write(dir_ / "images.zip");
+  SetTeacherSpec(1);
+  v1::DataSpec* data = context_.assignment.mutable_spec()
+                           ->mutable_train_teacher()
+                           ->mutable_data();
+  data->set_dataset(v1::DataSpec::DATASET_IMAGES);
+  data->set_path(dir_ / "images.zip");
+  EXPECT_THAT(RunTask(context_).reason(), HasSubstr("has no labels"));
+  data->set_unconditional(true);
+  EXPECT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+}
+
+TEST_F(TaskTest, ARehearsalTakesAStepAndLeavesNothing) {
+  SetTeacherSpec(1000000);
+  Rehearsal rehearsal{32, 1, 10};
+  context_.rehearsal = &rehearsal;
+  const TaskEnded ended = RunTask(context_);
+  EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  EXPECT_GT(rehearsal.step, absl::ZeroDuration());
+  EXPECT_TRUE(ended.model_dirs().empty());
+  EXPECT_FALSE(base::FileExists(dir_ / "job"));
+}
+
 TEST_F(TaskTest, ACancelledTaskWritesACheckpointFirst) {
   SetTeacherSpec(1000000);
   control_.Stop(StopReason::kCancel);
@@ -139,6 +188,43 @@ TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
   ended = RunTask(context_);
   ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
   EXPECT_THAT(LoadModel(dir_ / "job2/result"), IsOk());
+}
+
+TEST_F(TaskTest, AStudentCarriesItsSpectralFitBesideItsWeights) {
+  AddModel("t", "teacher");
+  auto* spec =
+      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
+  spec->set_teacher("t");
+  spec->mutable_data()->set_path(dir_ / "data");
+  spec->set_knots(4);
+  spec->set_samples_per_knot(4);
+  spec->set_trajectories(4);
+  spec->set_grid_size(3);
+  spec->set_spectral(true);
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+  (*context_.assignment.mutable_model_dirs())["p"] = Result();
+  auto* distill = context_.assignment.mutable_spec()->mutable_distill();
+  distill->set_teacher("t");
+  distill->mutable_data()->set_path(dir_ / "data");
+  distill->set_preconditioning_artifact("p");
+  distill->set_grid_size(3);
+  *distill->mutable_training() = Training(1);
+  for (const auto kind : {v1::PRECONDITIONING_KIND_FITTED_SPECTRAL,
+                          v1::PRECONDITIONING_KIND_FITTED_STATE}) {
+    const bool spectral = kind == v1::PRECONDITIONING_KIND_FITTED_SPECTRAL;
+    const std::string job = dir_ / absl::StrCat("job", int{kind});
+    context_.assignment.set_job_dir(job);
+    distill->set_preconditioning(kind);
+    const TaskEnded ended = RunTask(context_);
+    ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+    RETORT_ASSERT_OK_AND_ASSIGN(const io::ModelDirContents contents,
+                                io::ReadModelDir(job + "/result"));
+    EXPECT_EQ(contents.preconditioning.count("spectral.u"), spectral);
+    EXPECT_EQ(contents.tensors.count("spectral.u"), 0);
+    // The artefact is not needed any more.
+    ASSERT_THAT(LoadModel(job + "/result"), IsOk());
+    EXPECT_TRUE(CheckModel(job + "/result")["ok"]);
+  }
 }
 
 TEST_F(TaskTest, RefusesTablesThatWereEstimatedForAnotherTeacher) {

@@ -1,0 +1,75 @@
+#include "core/train/footprint.h"
+
+#include <algorithm>
+
+#include "core/nn/network_size.h"
+
+namespace retort::train {
+namespace {
+
+constexpr int64_t kFloat = 4;
+constexpr int64_t kHalf = 2;
+// Resident size of a worker that has loaded LibTorch and run one step of a
+// network of no size, on x86-64 with the CPU build.
+constexpr int64_t kRuntimeBytes = int64_t{300} << 20;
+// VGG16, the usual backbone of LPIPS: its convolutions' weights, and the
+// numbers that they put out for an image of side 224.
+constexpr int64_t kVggWeights = 14714688;
+constexpr int64_t kVggOutputs = 13547520;
+constexpr int64_t kVggSide = 224;
+// Without gradients only the encoder's outputs and a few tensors of the layer
+// at work are alive: this part of what training keeps.
+constexpr int64_t kInferenceShare = 4;
+
+// Graphs that are alive at once: CTM's gradient goes through two networks.
+int64_t Graphs(Method method) { return method == Method::kCtm ? 2 : 1; }
+
+// Sets of gradients at the peak of a step. CTM takes those of both losses, sums
+// them, and still holds those of the step before.
+int64_t GradientSets(const FootprintOptions& o) {
+  return o.method == Method::kCtm && o.denoising ? 3 : 1;
+}
+
+int64_t WeightSets(const FootprintOptions& o) {
+  return 1 + o.averages + (o.method == Method::kEdm ? 0 : 1);
+}
+
+int64_t LpipsActivations(const FootprintOptions& o) {
+  if (o.lpips_side == 0) return 0;
+  const double scale = static_cast<double>(o.lpips_side) / kVggSide;
+  // Outputs before and after the nonlinearity.
+  return static_cast<int64_t>(2 * kVggOutputs * scale * scale);
+}
+
+}  // namespace
+
+Footprint EstimateFootprint(const FootprintOptions& o) {
+  const int64_t parameters = nn::CountParameters(o.network);
+  const int64_t width = o.half ? kHalf : kFloat;
+  Footprint f;
+  f.weights = kFloat * (WeightSets(o) * parameters + o.teacher_parameters);
+  if (o.half) {
+    // The backward pass needs the rounded weights of every layer.
+    f.weights += kHalf * Graphs(o.method) * parameters;
+  }
+  if (o.lpips_side > 0) f.weights += kFloat * kVggWeights;
+  f.gradients = kFloat * GradientSets(o) * parameters;
+  f.optimizer = kFloat * 2 * parameters;
+  f.activations =
+      o.images * (width * Graphs(o.method) * nn::CountActivations(o.network) +
+                  kFloat * LpipsActivations(o));
+  f.runtime = kRuntimeBytes;
+  return f;
+}
+
+int64_t CheckpointBytes(const FootprintOptions& o) {
+  return kFloat * (WeightSets(o) + 2) * nn::CountParameters(o.network);
+}
+
+int64_t InferenceBytes(const nn::NetworkConfig& network, int64_t images) {
+  return kRuntimeBytes +
+         kFloat * (nn::CountParameters(network) +
+                   images * nn::CountActivations(network) / kInferenceShare);
+}
+
+}  // namespace retort::train
