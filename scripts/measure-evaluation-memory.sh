@@ -30,7 +30,7 @@ retort jobs submit -f "$dir/teacher.yaml" --id tiny --watch >/dev/null
 for n in "$@"; do
   cat >"$dir/e.yaml" <<Y
 spec:
-  evaluate: {model: tiny, feature_extractor: features, samples: $n, steps: [1], metrics: [frechet, kid, inception-score, precision-recall]}
+  evaluate: {model: tiny, feature_extractor: features, samples: $n, kept_features: 5000, steps: [1], metrics: [frechet, kid, inception-score, precision-recall]}
 Y
   begin=$(date +%s)
   retort jobs submit -f "$dir/e.yaml" --id "e$n" >/dev/null

@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
 #include "client/spec_file.h"

@@ -13,7 +13,8 @@ namespace {
 
 // k(x, y) = (x'y/d + 1)^3 for all pairs.
 at::Tensor CubicKernel(const at::Tensor& x, const at::Tensor& y) {
-  return (x.mm(y.t()) / static_cast<double>(x.size(1)) + 1).pow(3);
+  const at::Tensor k = x.mm(y.t()).div_(static_cast<double>(x.size(1))).add_(1);
+  return (k * k).mul_(k);
 }
 
 // Mean of k over pairs of different rows.

@@ -64,8 +64,7 @@ TEST_F(TorchScriptExtractorTest, RepeatsTheOneChannelOnlyIfTheModuleNeedsIt) {
 TEST_F(TorchScriptExtractorTest, FindsASizeThatTheModuleTakes) {
   const std::string source =
       "def forward(self, x):\n"
-      "    if x.size(2) != 299 or x.size(1) != 3:\n"
-      "        raise RuntimeError('299 please')\n"
+      "    assert x.size(2) == 299 and x.size(1) == 3, '299 please'\n"
       "    return x.float().mean([2, 3])\n";
   RETORT_ASSERT_OK_AND_ASSIGN(auto extractor, LoadScript(source, {}));
   EXPECT_EQ(extractor->dim(), 3);
@@ -99,7 +98,7 @@ TEST_F(TorchScriptExtractorTest, RefusesOutputsThatAreNoFeatures) {
 }
 
 TEST_F(TorchScriptExtractorTest, SaysWhatTheModuleRaised) {
-  ExpectRefused("raise RuntimeError('no such luck')\n    return x",
+  ExpectRefused("assert x.size(0) == 0, 'no such luck'\n    return x",
                 "no such luck");
   ExpectRefused("return x.float().flatten(1).matmul(torch.ones([3, 2]))",
                 "the module failed");

@@ -17,8 +17,7 @@ namespace retort::eval {
 // features; logits of the first two channels' means.
 inline constexpr char kThreeChannelScript[] = R"(
 def forward(self, x):
-    if x.size(1) != 3:
-        raise RuntimeError("three channels please")
+    assert x.size(1) == 3, "three channels please"
     x = self.scale * x.float()
     mean = x.mean([2, 3])
     features = torch.cat([mean, x[:, :, : x.size(2) // 2].mean([2, 3])], 1)
@@ -38,7 +37,7 @@ inline void WriteScript(const std::string& path, const std::string& source,
   torch::jit::Module module("extractor");
   module.register_parameter("scale", at::scalar_tensor(scale), false);
   module.register_attribute("training", c10::BoolType::get(), true);
-  module.define(source);
+  module.define(source + "\n");
   module.save(path);
 }
 

@@ -95,6 +95,20 @@ TEST(ModelManifestTest, RefusesTwoHashesOfTheWeights) {
               StatusIs(kBadManifest, HasSubstr("differs")));
 }
 
+TEST(ModelManifestTest, ATorchScriptModuleStandsInForWeights) {
+  nlohmann::json json = Valid();
+  json["kind"] = "feature_extractor";
+  json["network"] = {{"type", "torchscript"}};
+  EXPECT_THAT(
+      ModelManifest::FromJson(json),
+      StatusIs(kBadManifest, HasSubstr("does not list model.torchscript.pt")));
+  json["files"] = {{"model.torchscript.pt", std::string(64, 'a')}};
+  RETORT_ASSERT_OK_AND_ASSIGN(const ModelManifest manifest,
+                              ModelManifest::FromJson(json));
+  EXPECT_TRUE(manifest.is_torchscript());
+  EXPECT_FALSE(ModelManifest::FromJson(Valid())->is_torchscript());
+}
+
 TEST(ModelManifestTest, NeedsTheWeights) {
   nlohmann::json json = Valid();
   json["files"].erase("weights.safetensors");
