@@ -239,9 +239,8 @@ absl::StatusOr<Trainer::Verdict> Trainer::Judge(double loss,
                        std::isfinite(loss);
   if (!replace) ++at.skipped;
   if (++at.skipped_in_a_row >= options_.max_nonfinite_steps) {
-    const std::string last =
-        absl::StrCat(what, ", the ", at.skipped_in_a_row,
-                     "th step in a row without finite numbers");
+    const std::string last = absl::StrCat(
+        what, "; steps in a row without finite numbers: ", at.skipped_in_a_row);
     if (options_.nonfinite_policy != NonfinitePolicy::kRollBack) {
       return GiveUp(last);
     }
