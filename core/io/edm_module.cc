@@ -22,9 +22,9 @@ constexpr size_t kMaxModuleName = 1024;
 
 absl::Status BadModule(absl::string_view name, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(
-      name.empty() ? std::string("the network")
-                   : absl::StrCat("'", absl::CHexEscape(name.substr(0, 200)),
-                                  "'"),
+      name.empty()
+          ? std::string("the network")
+          : absl::StrCat("'", absl::CHexEscape(name.substr(0, 200)), "'"),
       " ", what));
 }
 
@@ -49,13 +49,12 @@ class ModuleWalk {
         prefix.size() > kMaxModuleName) {
       return BadModule(prefix, "nests deeper than any network");
     }
-    RETORT_ASSIGN_OR_RETURN(const PickleValue* state,
-                            StateOf(value, prefix));
+    RETORT_ASSIGN_OR_RETURN(const PickleValue* state, StateOf(value, prefix));
     RETORT_RETURN_IF_ERROR(
         Tensors(state->Find("_parameters"), nullptr, prefix, true));
-    RETORT_RETURN_IF_ERROR(
-        Tensors(state->Find("_buffers"),
-                state->Find("_non_persistent_buffers_set"), prefix, false));
+    RETORT_RETURN_IF_ERROR(Tensors(state->Find("_buffers"),
+                                   state->Find("_non_persistent_buffers_set"),
+                                   prefix, false));
     const PickleValue* modules = state->Find("_modules");
     if (modules == nullptr || !modules->Is(PickleKind::kDict)) {
       return BadModule(prefix, "has no modules");
@@ -149,9 +148,8 @@ absl::StatusOr<StoredTensor> Moment(TorchFile* file, const PickleValue& slot,
                                     const char* name) {
   const PickleValue* value = slot.Find(name);
   if (value == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the optimiser's state has no ", name,
-                     "; only Adam's is read"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the optimiser's state has no ", name, "; only Adam's is read"));
   }
   return file->Tensor(*value);
 }
@@ -200,10 +198,9 @@ absl::StatusOr<EdmObject> ReadEdmObject(const PickleValue& value) {
   }
   if (!version->Is(PickleKind::kInt) ||
       version->integer != kPersistenceVersion) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("is of version ", version->integer,
-                     " of EDM's persistence; only ", kPersistenceVersion,
-                     " is known"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "is of version ", version->integer, " of EDM's persistence; only ",
+        kPersistenceVersion, " is known"));
   }
   return EdmObject{std::string(name->text), state};
 }
@@ -232,8 +229,8 @@ absl::StatusOr<EdmNetwork> ReadEdmNetwork(TorchFile* file,
   if (!object.ok()) return BadModule("", object.status().message());
   if (object->class_name != "EDMPrecond") {
     return BadModule(
-        "", absl::StrCat("is a ", absl::CHexEscape(object->class_name.substr(
-                                      0, 100)),
+        "", absl::StrCat("is a ",
+                         absl::CHexEscape(object->class_name.substr(0, 100)),
                          "; of EDM's networks only EDMPrecond is known"));
   }
   EdmNetwork network;
@@ -274,8 +271,7 @@ absl::StatusOr<AdamState> ReadAdamState(
     entry.parameter = found->second;
     RETORT_ASSIGN_OR_RETURN(entry.step, Step(file, *step));
     RETORT_ASSIGN_OR_RETURN(entry.exp_avg, Moment(file, slot, "exp_avg"));
-    RETORT_ASSIGN_OR_RETURN(entry.exp_avg_sq,
-                            Moment(file, slot, "exp_avg_sq"));
+    RETORT_ASSIGN_OR_RETURN(entry.exp_avg_sq, Moment(file, slot, "exp_avg_sq"));
     adam.slots.push_back(std::move(entry));
   }
   return adam;

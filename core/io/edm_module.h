@@ -50,7 +50,7 @@ struct AdamSlot {
 };
 
 struct AdamState {
-  nlohmann::json groups;  // param_groups as in the file
+  nlohmann::json groups;        // param_groups as in the file
   std::vector<AdamSlot> slots;  // only of parameters that have had a gradient
 };
 

@@ -60,8 +60,8 @@ absl::StatusOr<ImportedWeights> Import(absl::string_view bytes) {
 }  // namespace
 
 at::Tensor ToTorch(const StoredTensor& stored) {
-  at::Tensor tensor = at::empty(
-      stored.sizes, at::TensorOptions(TorchDtype(stored.dtype)));
+  at::Tensor tensor =
+      at::empty(stored.sizes, at::TensorOptions(TorchDtype(stored.dtype)));
   auto* to = static_cast<char*>(tensor.data_ptr());
   CopyElements(stored, to);
   if (stored.dtype == StoredDtype::kBool) {

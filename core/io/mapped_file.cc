@@ -26,13 +26,12 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
   }
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) return std::unique_ptr<MappedFile>(new MappedFile(""));
-  void* const at =
-      ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  void* const at = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (at == MAP_FAILED) {
     return base::ErrnoStatus(errno, absl::StrCat("mapping ", path), path);
   }
-  return std::unique_ptr<MappedFile>(new MappedFile(
-      absl::string_view(static_cast<const char*>(at), size)));
+  return std::unique_ptr<MappedFile>(
+      new MappedFile(absl::string_view(static_cast<const char*>(at), size)));
 }
 
 MappedFile::~MappedFile() {

@@ -13,8 +13,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr absl::string_view kKinds[] = {
-    "teacher",         "cm",                "ctm",
-    "preconditioning", "feature_extractor", "perceptual"};
+    "teacher",           "cm",        "ctm", "preconditioning",
+    "feature_extractor", "perceptual"};
 constexpr absl::string_view kFields[] = {
     "format_version", "kind",  "network",       "preconditioning",
     "lineage",        "files", "weights_sha256"};

@@ -31,7 +31,8 @@ Json Number(absl::string_view bytes) {
 absl::StatusOr<Json> NumpyScalar(const PickleValue& value) {
   if (value.items.size() != 2 ||
       !value.items[0]->IsObject(PickleGlobal::kNumpyDtype) ||
-      value.items[0]->items.empty() || !value.items[1]->Is(PickleKind::kBytes)) {
+      value.items[0]->items.empty() ||
+      !value.items[1]->Is(PickleKind::kBytes)) {
     return NotPlain("is a malformed number of numpy");
   }
   const PickleValue& dtype = *value.items[0];

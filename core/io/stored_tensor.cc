@@ -13,9 +13,9 @@ constexpr size_t kMaxTensorRank = 32;
 absl::Status BadView(const StoredTensor& tensor, absl::string_view what) {
   const auto numbers = [](const std::vector<int64_t>& values) {
     return absl::StrCat(
-        "[", absl::StrJoin(values.begin(),
-                           values.begin() + std::min<size_t>(values.size(), 8),
-                           ","),
+        "[",
+        absl::StrJoin(values.begin(),
+                      values.begin() + std::min<size_t>(values.size(), 8), ","),
         values.size() > 8 ? ",...]" : "]");
   };
   return absl::InvalidArgumentError(absl::StrCat(
@@ -57,8 +57,8 @@ absl::Status CheckView(const StoredTensor& tensor) {
     return BadView(tensor, "has no stride for each of its dimensions");
   }
   if (tensor.offset < 0) return BadView(tensor, "starts before its storage");
-  const int64_t available = static_cast<int64_t>(tensor.storage.size()) /
-                            ElementBytes(tensor.dtype);
+  const int64_t available =
+      static_cast<int64_t>(tensor.storage.size()) / ElementBytes(tensor.dtype);
   // The sizes are multiplied without the zeros, which hide no overflow.
   int64_t elements = 1, last = tensor.offset;
   bool empty = false;
@@ -81,9 +81,8 @@ absl::Status CheckView(const StoredTensor& tensor) {
     return BadView(tensor, "starts behind its storage");
   }
   if (last >= available || elements > available) {
-    return BadView(tensor,
-                   absl::StrCat("does not lie in its storage of ", available,
-                                " elements"));
+    return BadView(tensor, absl::StrCat("does not lie in its storage of ",
+                                        available, " elements"));
   }
   return absl::OkStatus();
 }
@@ -96,8 +95,8 @@ void CopyElements(const StoredTensor& tensor, char* to) {
   // The innermost dimensions that lie as they are to be copied go in one run.
   int64_t run = 1;
   size_t outer = tensor.sizes.size();
-  while (outer > 0 && (tensor.strides[outer - 1] == run ||
-                       tensor.sizes[outer - 1] == 1)) {
+  while (outer > 0 &&
+         (tensor.strides[outer - 1] == run || tensor.sizes[outer - 1] == 1)) {
     run *= tensor.sizes[--outer];
   }
   std::vector<int64_t> index(outer, 0);

@@ -26,7 +26,8 @@ bool IsStreamStart(const PickleValue& value) {
   return value.Is(PickleKind::kBigInt) && value.text == kStreamMagic;
 }
 
-// What a persistent id says: ('storage', type, key, location, elements[, view]).
+// What a persistent id says: ('storage', type, key, location, elements[,
+// view]).
 struct StorageId {
   StoredDtype dtype;
   std::string key;
@@ -42,9 +43,8 @@ absl::StatusOr<StorageId> ParseStorageId(const PickleValue& value) {
   const PickleValue &type = *id->items[1], &key = *id->items[2],
                     &elements = *id->items[4];
   if (!type.Is(PickleKind::kGlobal) ||
-      type.global != PickleGlobal::kStorageType ||
-      !key.Is(PickleKind::kText) || !elements.Is(PickleKind::kInt) ||
-      elements.integer < 0) {
+      type.global != PickleGlobal::kStorageType || !key.Is(PickleKind::kText) ||
+      !elements.Is(PickleKind::kInt) || elements.integer < 0) {
     return BadFile("a tensor's storage has no type, key or length");
   }
   if (id->items.size() > 5 && !id->items[5]->Is(PickleKind::kNone)) {
@@ -181,8 +181,8 @@ absl::StatusOr<const PickleValue*> TorchFile::ParseStream(
     int64_t elements = -1;
     if (bytes.size() >= 8) std::memcpy(&elements, bytes.data(), 8);
     if (elements != id.elements ||
-        elements > static_cast<int64_t>(bytes.size() - 8) /
-                       ElementBytes(id.dtype)) {
+        elements >
+            static_cast<int64_t>(bytes.size() - 8) / ElementBytes(id.dtype)) {
       return BadFile(
           "the torch.save stream is cut off, or a storage has another length "
           "than was announced");

@@ -56,8 +56,8 @@ absl::StatusOr<StoredWeights> StateDict(TorchFile* file,
     auto tensor = file->Tensor(value);
     if (!tensor.ok()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("'", absl::CHexEscape(key.text.substr(0, 200)), "': ",
-                       tensor.status().message()));
+          absl::StrCat("'", absl::CHexEscape(key.text.substr(0, 200)),
+                       "': ", tensor.status().message()));
     }
     weights.tensors.push_back({std::string(key.text), *std::move(tensor)});
   }
@@ -78,8 +78,8 @@ absl::Status CheckTogether(const StoredWeights& weights, int64_t file_bytes) {
   }
   if (bytes / kMaxExpansion > file_bytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the tensors overlap so much that the file's ",
-                     file_bytes, " bytes become ", bytes));
+        absl::StrCat("the tensors overlap so much that the file's ", file_bytes,
+                     " bytes become ", bytes));
   }
   return absl::OkStatus();
 }
@@ -91,14 +91,12 @@ absl::StatusOr<StoredWeights> Find(TorchFile* file) {
   if (ema != nullptr && !TorchFile::IsTensor(*ema)) {
     RETORT_ASSIGN_OR_RETURN(EdmNetwork network, ReadEdmNetwork(file, *ema));
     return StoredWeights{StoredWeights::Form::kEdmSnapshot,
-                         std::move(network.state),
-                         std::move(network.network)};
+                         std::move(network.state), std::move(network.network)};
   }
   if (net != nullptr && !TorchFile::IsTensor(*net)) {
     RETORT_ASSIGN_OR_RETURN(EdmNetwork network, ReadEdmNetwork(file, *net));
     return StoredWeights{StoredWeights::Form::kEdmTrainingState,
-                         std::move(network.state),
-                         std::move(network.network)};
+                         std::move(network.state), std::move(network.network)};
   }
   if (!root.Is(PickleKind::kDict)) return NoWeights(root);
   return StateDict(file, root);
@@ -106,8 +104,7 @@ absl::StatusOr<StoredWeights> Find(TorchFile* file) {
 
 }  // namespace
 
-absl::StatusOr<StoredWeights> FindWeights(TorchFile* file,
-                                          int64_t file_bytes) {
+absl::StatusOr<StoredWeights> FindWeights(TorchFile* file, int64_t file_bytes) {
   RETORT_ASSIGN_OR_RETURN(StoredWeights weights, Find(file));
   RETORT_RETURN_IF_ERROR(CheckTogether(weights, file_bytes));
   return weights;

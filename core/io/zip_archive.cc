@@ -39,9 +39,8 @@ absl::Status BadZip(absl::string_view what) {
 }
 
 absl::Status BadEntry(absl::string_view name, absl::string_view what) {
-  return BadZip(absl::StrCat("its entry '",
-                             absl::CHexEscape(name.substr(0, 200)), "' ",
-                             what));
+  return BadZip(absl::StrCat(
+      "its entry '", absl::CHexEscape(name.substr(0, 200)), "' ", what));
 }
 
 // `at + count` must lie in `bytes`.
@@ -156,9 +155,8 @@ absl::StatusOr<Entry> ReadCentral(absl::string_view directory, size_t* at) {
     return BadEntry(entry.name, "has two different sizes");
   }
   if (entry.bytes == kIn64 || entry.offset == kIn64) {
-    RETORT_RETURN_IF_ERROR(
-        ReadZip64Extra(directory.substr(*at + kCentralBytes + name, extra),
-                       unpacked, &entry));
+    RETORT_RETURN_IF_ERROR(ReadZip64Extra(
+        directory.substr(*at + kCentralBytes + name, extra), unpacked, &entry));
   }
   *at += whole;
   return entry;

@@ -48,10 +48,9 @@ void CompareExactly(CaseContext& c, const std::string& file,
     exact = exact && found->second.sizes() == wide.sizes() &&
             at::equal(found->second.to(at::kFloat), wide);
     if (found->second.sizes() == wide.sizes() && wide.numel() > 0) {
-      worst = std::max(worst, (found->second.to(at::kDouble) - wide)
-                                  .abs()
-                                  .max()
-                                  .item<double>());
+      worst = std::max(
+          worst,
+          (found->second.to(at::kDouble) - wide).abs().max().item<double>());
     }
   }
   c.CompareScalar(absl::StrCat(file, ": all tensors"), worst, 0, Tolerance());
@@ -145,8 +144,8 @@ void CompareSlots(CaseContext& c, const io::AdamState& adam,
   for (const io::AdamSlot& slot : adam.slots) {
     actual[slot.parameter + ".exp_avg"] = io::ToTorch(slot.exp_avg);
     actual[slot.parameter + ".exp_avg_sq"] = io::ToTorch(slot.exp_avg_sq);
-    actual[slot.parameter + ".step"] = at::scalar_tensor(
-        slot.step, at::TensorOptions(at::kFloat));
+    actual[slot.parameter + ".step"] =
+        at::scalar_tensor(slot.step, at::TensorOptions(at::kFloat));
   }
   TensorMap recorded;
   for (const auto& [name, tensor] : expected) {
@@ -230,12 +229,12 @@ absl::Status RunEdmPickleBad(CaseContext& c) {
     const auto weights = io::ImportWeights(PathOf(c, file));
     const bool may_import =
         absl::StrContains(says.value("expect", "reject"), "or import");
-    c.Expect(absl::StrCat(file, ": ",
-                          weights.ok()
-                              ? std::string("imported")
-                              : std::string(weights.status().message())),
-             absl::IsInvalidArgument(weights.status()) ||
-                 (weights.ok() && may_import));
+    c.Expect(
+        absl::StrCat(file, ": ",
+                     weights.ok() ? std::string("imported")
+                                  : std::string(weights.status().message())),
+        absl::IsInvalidArgument(weights.status()) ||
+            (weights.ok() && may_import));
   }
   c.Expect("memory stays bounded",
            PeakKilobytes() - before < kMaxRefusalKilobytes);
