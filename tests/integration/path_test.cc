@@ -306,7 +306,7 @@ TEST_F(PathTest, MetricsAndHealthAnswerOverHttp) {
   EXPECT_THAT(service_->HttpGet("/healthz"), HasSubstr("200 OK"));
   const std::string metrics = service_->HttpGet("/metrics");
   EXPECT_THAT(metrics, HasSubstr("200 OK"));
-  EXPECT_THAT(metrics, HasSubstr("retort_jobs{state=\"succeeded\"} 6"));
+  EXPECT_THAT(metrics, HasSubstr("retort_jobs{state=\"succeeded\"} 8"));
   EXPECT_THAT(metrics, HasSubstr("retort_worker_starts_total{role=\"task\"}"));
   for (const char* series :
        {"retort_sample_images_total", "retort_sample_seconds_bucket",
