@@ -42,6 +42,12 @@ absl::Status ReadJsonFile(const std::string& path,
                                 "); give the manifest.json of the model"));
 }
 
+// What other kinds are made of is in the code, or anything.
+bool NeedsNetwork(v1::Model::Kind kind) {
+  return kind != v1::Model::KIND_FEATURE_EXTRACTOR &&
+         kind != v1::Model::KIND_PERCEPTUAL;
+}
+
 absl::StatusOr<v1::ImportModelHeader> MakeImportHeader(
     const Context& context, const ImportOptions& options) {
   v1::ImportModelHeader header;
@@ -65,7 +71,8 @@ absl::StatusOr<v1::ImportModelHeader> MakeImportHeader(
   if (!options.manifest.empty()) {
     RETORT_RETURN_IF_ERROR(
         ReadJsonFile(options.manifest, header.mutable_manifest()));
-  } else if (options.network.empty() || options.kind.empty()) {
+  } else if (options.kind.empty() ||
+             (options.network.empty() && NeedsNetwork(header.kind()))) {
     return UsageError(
         "what the weights are of must be said: --manifest manifest.json, or "
         "--kind and --network network.json");
@@ -125,8 +132,8 @@ void AddModelsImport(CLI::App* parent, Context* context) {
                       "JSON file with the network's fields, instead of a "
                       "manifest");
   command->add_option("--kind", options->kind,
-                      "teacher, cm, ctm, preconditioning or "
-                      "feature-extractor");
+                      "teacher, cm, ctm, preconditioning, feature-extractor or "
+                      "perceptual");
   command->add_option("--id", options->id, "Id of the model, [a-z0-9-]{1,63}");
   command->add_option("--display-name", options->display_name,
                       "Name for people");

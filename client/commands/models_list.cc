@@ -70,8 +70,8 @@ void AddModelsList(CLI::App* parent, Context* context) {
                                  [=] { return ListModels(context, *options); });
   command
       ->add_option("--kind", options->kinds,
-                   "Only this kind: teacher, cm, ctm, preconditioning or "
-                   "feature-extractor (repeatable)")
+                   "Only this kind: teacher, cm, ctm, preconditioning, "
+                   "feature-extractor or perceptual (repeatable)")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--limit", options->limit, "At most so many")

@@ -1,20 +1,14 @@
 #include "core/analytic/artefact.h"
 
 #include <algorithm>
-#include <cmath>
-#include <functional>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/analytic/analytic_table.h"
 #include "core/analytic/fitted_table.h"
 #include "core/analytic/plot.h"
-#include "core/analytic/spectral_jump.h"
-#include "core/analytic/tabulated_jump.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/io/model_file.h"
@@ -26,6 +20,9 @@ using nlohmann::json;
 
 // 2: with a spectral fit or s.
 constexpr int kArtefactVersion = 2;
+
+// More than anybody has time for, and far from overflow.
+constexpr int64_t kMaxCalls = int64_t{1} << 50;
 
 // The float64 columns of the statistics, by tensor name.
 struct Column {
@@ -221,15 +218,72 @@ class JsonReader {
   absl::Status status_;
 };
 
+absl::Status ReadSchedule(const json& object, math::NoiseSchedule* out) {
+  JsonReader schedule(object, "'schedule'");
+  out->sigma_min = schedule.Number<double>("sigma_min");
+  out->sigma_max = schedule.Number<double>("sigma_max");
+  out->rho = schedule.Number<double>("rho");
+  out->sigma_data = schedule.Number<double>("sigma_data");
+  return schedule.status();
+}
+
+absl::Status ReadEstimator(const json& object, PreconditioningArtefact* out) {
+  JsonReader estimator(object, "'estimator'");
+  out->estimate.knots = estimator.Number<int64_t>("knots");
+  out->estimate.samples = estimator.Number<int64_t>("samples");
+  out->estimate.tolerance = estimator.Number<double>("tolerance");
+  out->estimate.seed = estimator.Number<uint64_t>("seed");
+  const std::string trace = estimator.String("trace");
+  out->estimate.trace = trace == "hutchinson" ? TraceEstimator::kHutchinson
+                                              : TraceEstimator::kStein;
+  if (object.contains("scale") && estimator.String("scale") == "jvp") {
+    out->estimate.scale = ScaleEstimator::kJvp;
+  }
+  out->statistics.scale = out->estimate.scale;
+  return estimator.status();
+}
+
+absl::Status ReadFit(const json& object, PreconditioningArtefact* out) {
+  JsonReader fit(object, "'fit'");
+  out->fit.emplace();
+  out->fit->grid = fit.Number<int64_t>("grid");
+  out->fit->trajectories = fit.Number<int64_t>("trajectories");
+  out->fit->sub_steps = fit.Number<int64_t>("sub_steps");
+  out->fit->seed = fit.Number<uint64_t>("seed");
+  out->moments.emplace();
+  out->moments->trajectories = out->fit->trajectories;
+  return fit.status();
+}
+
+// After ReadEstimator and ReadFit.
+absl::Status ReadCost(const json& object, PreconditioningArtefact* out) {
+  JsonReader cost(object, "'cost'");
+  out->seconds = cost.Number<double>("seconds");
+  out->statistics.network_calls = std::clamp<int64_t>(
+      cost.Number<int64_t>("statistics_calls"), 0, kMaxCalls);
+  const int64_t fit_calls = std::clamp<int64_t>(
+      cost.Number<int64_t>("trajectory_calls"), 0, kMaxCalls);
+  if (out->moments) out->moments->network_calls = fit_calls;
+  out->statistics.forward_equivalents =
+      out->statistics.network_calls * out->estimate.ForwardsPerSample();
+  RETORT_RETURN_IF_ERROR(cost.status());
+  if (!object.contains("served")) return absl::OkStatus();
+  const json served_json = cost.Object("served");
+  JsonReader served(served_json, "'cost.served'");
+  out->served.iterations = served.Number<int64_t>("iterations");
+  out->served.batch_size = served.Number<int64_t>("batch_size");
+  return served.status();
+}
+
 absl::Status ReadManifest(const io::ModelManifest& manifest,
                           PreconditioningArtefact* out, std::string* id) {
   const json& root = manifest.preconditioning;
   JsonReader reader(root, "manifest field 'preconditioning'");
   const int version = reader.Number<int>("artefact_version");
   *id = reader.String("id");
-  const json schedule_json = reader.Object("schedule");
-  const json estimator_json = reader.Object("estimator");
-  const json cost_json = reader.Object("cost");
+  const json schedule = reader.Object("schedule");
+  const json estimator = reader.Object("estimator");
+  const json cost = reader.Object("cost");
   out->statistics.dimension = reader.Number<int64_t>("dimension");
   out->statistics.relative_rounding =
       reader.Number<double>("relative_rounding");
@@ -240,60 +294,17 @@ absl::Status ReadManifest(const io::ModelManifest& manifest,
                      kArtefactVersion, ", which this program reads"));
   }
   if (root.contains("spectral")) {
-    JsonReader spectral(root["spectral"], "'spectral'");
+    const json spectral_json = reader.Object("spectral");
+    JsonReader spectral(spectral_json, "'spectral'");
     out->spectral_hash = spectral.String("sha256");
     RETORT_RETURN_IF_ERROR(spectral.status());
   }
-
-  JsonReader schedule(schedule_json, "'schedule'");
-  out->schedule.sigma_min = schedule.Number<double>("sigma_min");
-  out->schedule.sigma_max = schedule.Number<double>("sigma_max");
-  out->schedule.rho = schedule.Number<double>("rho");
-  out->schedule.sigma_data = schedule.Number<double>("sigma_data");
-  RETORT_RETURN_IF_ERROR(schedule.status());
-
-  JsonReader estimator(estimator_json, "'estimator'");
-  out->estimate.knots = estimator.Number<int64_t>("knots");
-  out->estimate.samples = estimator.Number<int64_t>("samples");
-  out->estimate.tolerance = estimator.Number<double>("tolerance");
-  out->estimate.seed = estimator.Number<uint64_t>("seed");
-  const std::string trace = estimator.String("trace");
-  out->estimate.trace = trace == "hutchinson" ? TraceEstimator::kHutchinson
-                                              : TraceEstimator::kStein;
-  if (estimator_json.contains("scale") && estimator.String("scale") == "jvp") {
-    out->estimate.scale = ScaleEstimator::kJvp;
-  }
-  out->statistics.scale = out->estimate.scale;
-  RETORT_RETURN_IF_ERROR(estimator.status());
-
+  RETORT_RETURN_IF_ERROR(ReadSchedule(schedule, &out->schedule));
+  RETORT_RETURN_IF_ERROR(ReadEstimator(estimator, out));
   if (root.contains("fit")) {
-    JsonReader fit(root["fit"], "'fit'");
-    out->fit.emplace();
-    out->fit->grid = fit.Number<int64_t>("grid");
-    out->fit->trajectories = fit.Number<int64_t>("trajectories");
-    out->fit->sub_steps = fit.Number<int64_t>("sub_steps");
-    out->fit->seed = fit.Number<uint64_t>("seed");
-    RETORT_RETURN_IF_ERROR(fit.status());
-    out->moments.emplace();
-    out->moments->trajectories = out->fit->trajectories;
+    RETORT_RETURN_IF_ERROR(ReadFit(root["fit"], out));
   }
-
-  JsonReader cost(cost_json, "'cost'");
-  out->seconds = cost.Number<double>("seconds");
-  out->statistics.network_calls = cost.Number<int64_t>("statistics_calls");
-  const int64_t fit_calls = cost.Number<int64_t>("trajectory_calls");
-  if (out->moments) out->moments->network_calls = fit_calls;
-  out->statistics.forward_equivalents =
-      out->statistics.network_calls * out->estimate.ForwardsPerSample();
-  if (cost_json.contains("served")) {
-    const json served_json = cost.Object("served");
-    JsonReader served(served_json, "'cost.served'");
-    out->served.iterations = served.Number<int64_t>("iterations");
-    out->served.batch_size = served.Number<int64_t>("batch_size");
-    RETORT_RETURN_IF_ERROR(served.status());
-  }
-  RETORT_RETURN_IF_ERROR(cost.status());
-
+  RETORT_RETURN_IF_ERROR(ReadCost(cost, out));
   JsonReader lineage(manifest.lineage, "manifest field 'lineage'");
   out->teacher_hash = lineage.String("teacher_hash");
   out->data_hash = lineage.String("data_hash");
@@ -388,56 +399,6 @@ absl::Status ReadSpectral(const io::TensorMap& tensors,
   return absl::OkStatus();
 }
 
-std::shared_ptr<const math::JumpPrecond> ClosedFormJump(
-    absl::string_view name, const math::NoiseSchedule& schedule) {
-  if (name == "cm") {
-    return std::make_shared<math::CmJump>(schedule.sigma_min,
-                                          schedule.sigma_data);
-  }
-  if (name == "bcm") {
-    return std::make_shared<math::BcmJump>(schedule.sigma_data);
-  }
-  return std::make_shared<math::CtmJump>();
-}
-
-absl::Status CheckCovers(const math::NoiseSchedule& schedule, double t_min,
-                         double t_max) {
-  constexpr double kSlack = 1e-6;
-  if (schedule.sigma_min >= t_min * (1 - kSlack) &&
-      schedule.sigma_max <= t_max * (1 + kSlack)) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "the schedule runs from ", schedule.sigma_max, " to ", schedule.sigma_min,
-      " but the preconditioning artefact covers ", t_max, " to ", t_min,
-      "; estimate one for this schedule (estimate_preconditioning)"));
-}
-
-absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> SpectralJumpOf(
-    const PreconditioningArtefact& artefact,
-    const math::NoiseSchedule& schedule) {
-  if (!artefact.spectral) {
-    return absl::FailedPreconditionError(
-        "preconditioning 'fitted-spectral' needs an artefact with coefficients "
-        "per frequency; estimate one with spectral: true");
-  }
-  const SpectralFit& fit = *artefact.spectral;
-  RETORT_ASSIGN_OR_RETURN(const auto jump, SpectralJump::Create(fit));
-  RETORT_RETURN_IF_ERROR(
-      CheckCovers(schedule, fit.times.back(), fit.times.front()));
-  return jump;
-}
-
-absl::Status CheckName(absl::string_view name) {
-  const auto& names = JumpNames();
-  if (std::find(names.begin(), names.end(), name) != names.end()) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat("unknown preconditioning '",
-                                                 name, "'; known are ",
-                                                 absl::StrJoin(names, ", ")));
-}
-
 }  // namespace
 
 int64_t PreconditioningArtefact::network_calls() const {
@@ -524,67 +485,6 @@ absl::StatusOr<PreconditioningArtefact> ReadArtefact(const std::string& dir) {
         "; the artefact was changed: estimate it again"));
   }
   return artefact;
-}
-
-const std::vector<std::string>& JumpNames() {
-  static const auto* const kNames =
-      new std::vector<std::string>{"cm",
-                                   "bcm",
-                                   "ctm",
-                                   "analytic",
-                                   "analytic-forward",
-                                   "fitted-state",
-                                   "fitted-denoiser",
-                                   "fitted-spectral"};
-  return *kNames;
-}
-
-bool JumpNeedsArtefact(absl::string_view name) {
-  return name != "cm" && name != "bcm" && name != "ctm";
-}
-
-absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJump(
-    absl::string_view name, const math::NoiseSchedule& schedule,
-    const std::string& artefact_dir) {
-  RETORT_RETURN_IF_ERROR(CheckName(name));
-  if (!JumpNeedsArtefact(name)) return ClosedFormJump(name, schedule);
-  if (artefact_dir.empty()) return MakeJumpFrom(name, schedule, nullptr);
-  RETORT_ASSIGN_OR_RETURN(const PreconditioningArtefact artefact,
-                          ReadArtefact(artefact_dir));
-  return MakeJumpFrom(name, schedule, &artefact);
-}
-
-absl::StatusOr<std::shared_ptr<const math::JumpPrecond>> MakeJumpFrom(
-    absl::string_view name, const math::NoiseSchedule& schedule,
-    const PreconditioningArtefact* artefact) {
-  RETORT_RETURN_IF_ERROR(CheckName(name));
-  if (!JumpNeedsArtefact(name)) return ClosedFormJump(name, schedule);
-  if (artefact == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "preconditioning '", name,
-        "' needs an artefact; run an estimate_preconditioning job on the "
-        "teacher and name its result"));
-  }
-  if (name == "analytic" || name == "analytic-forward") {
-    RETORT_ASSIGN_OR_RETURN(
-        const auto table, AnalyticTable::FromStatistics(artefact->statistics));
-    RETORT_RETURN_IF_ERROR(
-        CheckCovers(schedule, table->t_min(), table->t_max()));
-    return std::make_shared<AnalyticJump>(table, name == "analytic-forward");
-  }
-  if (name == "fitted-spectral") return SpectralJumpOf(*artefact, schedule);
-  if (!artefact->moments) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "preconditioning '", name,
-        "' needs an artefact with trajectories, and this one was estimated "
-        "with trajectories -1; estimate one with trajectories left out"));
-  }
-  RETORT_ASSIGN_OR_RETURN(
-      const auto table,
-      FittedTable::Fit(*artefact->moments, artefact->schedule.sigma_data));
-  RETORT_RETURN_IF_ERROR(CheckCovers(schedule, table->t_min(), table->t_max()));
-  return std::make_shared<FittedJump>(
-      table, name == "fitted-state" ? FitTarget::kState : FitTarget::kDenoiser);
 }
 
 }  // namespace retort::analytic

@@ -16,6 +16,9 @@ namespace retort::analytic {
 namespace {
 
 constexpr int64_t kCheckEvery = 256;
+// Samples whose graph is kept at a time: several times a training step's
+// memory.
+constexpr int64_t kDerivativeBatch = 32;
 
 // Disjoint streams of one knot.
 enum Purpose : uint64_t { kNoise = 0, kProbe = 1, kPurposes = 2 };
@@ -177,7 +180,10 @@ class Estimator {
   absl::Status AddNextBatch(int64_t knot, double t,
                             KnotAccumulator* accumulator) {
     const int64_t begin = accumulator->size();
-    const int64_t end = std::min(begin + options_.batch, options_.samples);
+    const int64_t batch = options_.ForwardsPerSample() > kForwardCost
+                              ? std::min(options_.batch, kDerivativeBatch)
+                              : options_.batch;
+    const int64_t end = std::min(begin + batch, options_.samples);
     RETORT_ASSIGN_OR_RETURN(const Draw draw,
                             DrawBatch(source_, options_, knot, t, begin, end));
     AddBatch(draw,

@@ -37,7 +37,9 @@ const char* ScaleName(ScaleEstimator scale);
 struct EstimateOptions {
   int64_t knots = 120;     // uniform in lambda = -ln t; at least 2
   int64_t samples = 4096;  // per knot; at least 2
-  int64_t batch = 256;     // samples per network call; no effect on results
+  // Samples per network call, fewer where derivatives are taken; no effect on
+  // results.
+  int64_t batch = 256;
   uint64_t seed = 0;
   TraceEstimator trace = TraceEstimator::kStein;
   ScaleEstimator scale = ScaleEstimator::kRms;

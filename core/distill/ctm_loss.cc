@@ -77,6 +77,17 @@ void SetCombinedGradients(const std::vector<at::Tensor>& parameters, double a,
   }
 }
 
+// sum += factor g, where g is defined.
+void AddTo(const variable_list& g, double factor, variable_list* sum) {
+  torch::NoGradGuard no_grad;
+  sum->resize(g.size());
+  for (size_t i = 0; i < g.size(); ++i) {
+    if (!g[i].defined()) continue;
+    const at::Tensor term = factor == 1 ? g[i] : g[i] * factor;
+    (*sum)[i] = (*sum)[i].defined() ? (*sum)[i] + term : term;
+  }
+}
+
 // Inverse of the distribution of k: P(k) proportional to k, or to 1.
 int64_t DrawSteps(double u, int64_t max_steps, bool weight_by_k) {
   if (!weight_by_k) {
@@ -235,43 +246,69 @@ at::Tensor CtmLoss::Denoising(nn::EdmDenoiser& net, const LossBatch& batch,
   return (weight * (d - y).square()).flatten(1).mean(1);
 }
 
+CtmLossResult CtmLoss::AddPart(const nn::ConsistencyModel& student,
+                               const nn::ConsistencyModel& target,
+                               nn::EdmDenoiser& teacher, const LossBatch& batch,
+                               const CtmDraws& draws, const CtmPart& part,
+                               CtmSums* sums) const {
+  const std::vector<at::Tensor> parameters =
+      TrainableParameters(student.denoiser());
+  const auto add_gradients = [&](const at::Tensor& loss, variable_list* sum) {
+    const variable_list gradients = torch::autograd::grad(
+        {loss * (part.share * part.loss_scale)}, parameters, {},
+        /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
+    AddTo(gradients, 1 / part.loss_scale, sum);
+  };
+  CtmLossResult r;
+  Consistency(student, target, teacher, batch, draws, part.dropout_seed, &r);
+  const at::Tensor l_ctm = r.consistency.mean();
+  add_gradients(l_ctm, &sums->consistency_gradient);
+  sums->consistency += part.share * l_ctm.item<double>();
+  if (options_.denoising_weight == 0) return r;
+  r.denoising = Denoising(student.denoiser(), batch, draws);
+  const at::Tensor l_dsm = r.denoising.mean();
+  add_gradients(l_dsm, &sums->denoising_gradient);
+  sums->denoising += part.share * l_dsm.item<double>();
+  return r;
+}
+
+CtmTotal CtmLoss::Combine(const nn::ConsistencyModel& student, int64_t step,
+                          const CtmSums& sums) const {
+  const std::vector<at::Tensor> parameters =
+      TrainableParameters(student.denoiser());
+  const variable_list& g_ctm = sums.consistency_gradient;
+  const variable_list& g_dsm = sums.denoising_gradient;
+  CtmTotal result;
+  if (!g_dsm.empty() && options_.adaptive_weight &&
+      step >= options_.adaptive_from_step) {
+    // CTM, Eq. 12.
+    const int64_t last =
+        IndexOf(parameters, student.denoiser().LastLayerWeight());
+    const double ratio =
+        LastLayerNorm(g_ctm, last) / (LastLayerNorm(g_dsm, last) + 1e-4);
+    result.adaptive_weight = std::min(std::max(ratio, 0.0), 1e4);
+  }
+  const double dsm_weight = options_.denoising_weight * result.adaptive_weight;
+  SetCombinedGradients(parameters, options_.consistency_weight, g_ctm,
+                       dsm_weight, g_dsm);
+  result.total = options_.consistency_weight * sums.consistency +
+                 dsm_weight * sums.denoising;
+  return result;
+}
+
 CtmLossResult CtmLoss::EvaluateWithGradients(
     const nn::ConsistencyModel& student, const nn::ConsistencyModel& target,
     nn::EdmDenoiser& teacher, const LossBatch& batch, const CtmDraws& draws,
     int64_t step, uint64_t dropout_seed) const {
-  const std::vector<at::Tensor> parameters =
-      TrainableParameters(student.denoiser());
-  const int64_t last =
-      IndexOf(parameters, student.denoiser().LastLayerWeight());
-  const auto gradients = [&](const at::Tensor& loss) {
-    return torch::autograd::grad({loss}, parameters, {},
-                                 /*retain_graph=*/false,
-                                 /*create_graph=*/false, /*allow_unused=*/true);
-  };
-  CtmLossResult r;
-  Consistency(student, target, teacher, batch, draws, dropout_seed, &r);
-  const at::Tensor l_ctm = r.consistency.mean();
-  const variable_list g_ctm = gradients(l_ctm);
-  if (options_.denoising_weight == 0) {
-    SetCombinedGradients(parameters, options_.consistency_weight, g_ctm, 0, {});
-    r.total = l_ctm.detach() * options_.consistency_weight;
-    return r;
+  CtmSums sums;
+  CtmLossResult r = AddPart(student, target, teacher, batch, draws,
+                            {.dropout_seed = dropout_seed}, &sums);
+  const CtmTotal combined = Combine(student, step, sums);
+  r.adaptive_weight = combined.adaptive_weight;
+  if (r.denoising.defined()) {
+    r.denoising = r.denoising.detach() * combined.adaptive_weight;
   }
-  const at::Tensor denoising = Denoising(student.denoiser(), batch, draws);
-  const at::Tensor l_dsm = denoising.mean();
-  const variable_list g_dsm = gradients(l_dsm);
-  if (options_.adaptive_weight && step >= options_.adaptive_from_step) {
-    // CTM, Eq. 12.
-    const double ratio =
-        LastLayerNorm(g_ctm, last) / (LastLayerNorm(g_dsm, last) + 1e-4);
-    r.adaptive_weight = std::min(std::max(ratio, 0.0), 1e4);
-  }
-  const double dsm_weight = options_.denoising_weight * r.adaptive_weight;
-  SetCombinedGradients(parameters, options_.consistency_weight, g_ctm,
-                       dsm_weight, g_dsm);
-  r.denoising = denoising.detach() * r.adaptive_weight;
-  r.total = l_ctm.detach() * options_.consistency_weight +
-            l_dsm.detach() * dsm_weight;
+  r.total = at::scalar_tensor(combined.total, r.consistency.options());
   return r;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -73,6 +74,26 @@ struct CtmLossResult {
   at::Tensor total;            // a number; gradients are already taken
 };
 
+// One part of a batch that is evaluated in several.
+struct CtmPart {
+  double share = 1;       // of the batch
+  double loss_scale = 1;  // a power of two, in effect while gradients are taken
+  uint64_t dropout_seed = 0;
+};
+
+// Both losses, their gradients still apart: sums over the parts of a batch.
+struct CtmSums {
+  double consistency = 0, denoising = 0;  // means over the batch
+  // Per trainable parameter of the student, without the loss scale; undefined
+  // where a loss does not use it. Empty: no denoising.
+  std::vector<at::Tensor> consistency_gradient, denoising_gradient;
+};
+
+struct CtmTotal {
+  double adaptive_weight = 1;  // w
+  double total = 0;
+};
+
 // The loss of consistency trajectory models (Kim et al. 2024, Eqs. 9 to 12)
 // with a teacher. Because w depends on both losses' gradients, this class
 // takes the gradients itself: each loss is run backward once, and the sum is
@@ -99,6 +120,17 @@ class CtmLoss {
                                       const LossBatch& batch,
                                       const CtmDraws& draws, int64_t step,
                                       uint64_t dropout_seed = 0) const;
+
+  // The same in two halves, for a batch that is cut into parts to save memory:
+  // AddPart() for each part, whose draws must be of one step (so that k is the
+  // same), then Combine(), which knows w from the whole batch's gradients.
+  CtmLossResult AddPart(const nn::ConsistencyModel& student,
+                        const nn::ConsistencyModel& target,
+                        nn::EdmDenoiser& teacher, const LossBatch& batch,
+                        const CtmDraws& draws, const CtmPart& part,
+                        CtmSums* sums) const;
+  CtmTotal Combine(const nn::ConsistencyModel& student, int64_t step,
+                   const CtmSums& sums) const;
 
  private:
   at::Tensor DrawDsmSigma(uint64_t seed, int64_t step,

@@ -12,8 +12,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr absl::string_view kKinds[] = {"teacher", "cm", "ctm",
-                                        "preconditioning", "feature_extractor"};
+constexpr absl::string_view kKinds[] = {
+    "teacher",           "cm",        "ctm", "preconditioning",
+    "feature_extractor", "perceptual"};
 constexpr absl::string_view kFields[] = {
     "format_version", "kind",  "network",       "preconditioning",
     "lineage",        "files", "weights_sha256"};
@@ -120,8 +121,8 @@ absl::StatusOr<ModelManifest> ModelManifest::FromJson(const Json& json) {
   if (kind == json.end() || !kind->is_string() ||
       !IsModelKind(kind->get_ref<const std::string&>())) {
     return BadField("kind",
-                    "must be teacher, cm, ctm, preconditioning or "
-                    "feature_extractor");
+                    "must be teacher, cm, ctm, preconditioning, "
+                    "feature_extractor or perceptual");
   }
   manifest.kind = kind->get<std::string>();
   RETORT_RETURN_IF_ERROR(GetObject(json, "network", &manifest.network));

@@ -23,7 +23,8 @@ struct ModelManifest {
   // A file with a larger version is refused, not guessed at.
   int format_version = kModelFormatVersion;
 
-  // "teacher", "cm", "ctm", "preconditioning" or "feature_extractor".
+  // "teacher", "cm", "ctm", "preconditioning", "feature_extractor" or
+  // "perceptual".
   std::string kind;
 
   // Network configuration (core/nn); {} for a model without a network.

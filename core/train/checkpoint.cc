@@ -76,7 +76,7 @@ absl::StatusOr<nlohmann::json> CheckpointStore::WriteInto(
 }
 
 absl::StatusOr<nlohmann::json> CheckpointStore::Save(
-    const Checkpoint& checkpoint) {
+    const Checkpoint& checkpoint, bool remove_old) {
   const std::string path = Path(checkpoint.step);
   const std::string temporary = path + ".tmp";
   RETORT_RETURN_IF_ERROR(base::RemoveTree(temporary));
@@ -89,8 +89,17 @@ absl::StatusOr<nlohmann::json> CheckpointStore::Save(
                         absl::StrCat("saving the checkpoint of step ",
                                      checkpoint.step, ": ", status.message()));
   }
-  RemoveOld();
+  if (remove_old) RemoveOld();
   return manifest;
+}
+
+absl::Status CheckpointStore::RemoveAfter(int64_t step) {
+  RETORT_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
+                          dir_.ListCheckpoints());
+  for (const int64_t s : steps) {
+    if (s > step) RETORT_RETURN_IF_ERROR(base::RemoveTree(Path(s)));
+  }
+  return absl::OkStatus();
 }
 
 void CheckpointStore::RemoveOld() const {
@@ -132,19 +141,27 @@ absl::StatusOr<Checkpoint> CheckpointStore::Load(int64_t step) const {
   return checkpoint;
 }
 
-absl::StatusOr<std::optional<Checkpoint>> CheckpointStore::LoadNewest() const {
+absl::StatusOr<std::optional<Checkpoint>> CheckpointStore::LoadNewest(
+    bool good_only) const {
+  bool passed_over = false;
   RETORT_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
                           dir_.ListCheckpoints());
   for (size_t i = steps.size(); i-- > 0;) {
     absl::StatusOr<Checkpoint> loaded = Load(steps[i]);
-    if (loaded.ok()) return std::optional<Checkpoint>(*std::move(loaded));
+    if (loaded.ok()) {
+      if (!good_only || loaded->state.value("good", true)) {
+        return std::optional<Checkpoint>(*std::move(loaded));
+      }
+      passed_over = true;
+      continue;
+    }
     if (!absl::IsDataLoss(loaded.status())) return loaded.status();
     warning_(
         absl::StrCat(loaded.status().message(),
                      i > 0 ? absl::StrCat("; going back to step ", steps[i - 1])
                            : std::string("; there is no older one")));
   }
-  if (!steps.empty()) {
+  if (!steps.empty() && !passed_over) {
     return absl::DataLossError(absl::StrCat(
         "all ", steps.size(), " checkpoints in ", dir_.checkpoints_dir(),
         " are damaged; remove that folder to start from the beginning"));

@@ -38,16 +38,24 @@ class CheckpointStore {
   // Keeps the newest `keep` checkpoints (at least 1) after each Save().
   CheckpointStore(base::JobDir dir, int64_t keep, Warning warning);
 
-  // Writes a checkpoint and then removes the oldest ones above the limit.
+  // Writes a checkpoint and then removes the oldest ones above the limit,
+  // unless `remove_old` is false.
   // Returns its manifest. On an error (ResourceExhausted: the disk is full,
   // with the remedy; else those of core/base/file.h) nothing was replaced or
   // removed.
-  absl::StatusOr<nlohmann::json> Save(const Checkpoint& checkpoint);
+  absl::StatusOr<nlohmann::json> Save(const Checkpoint& checkpoint,
+                                      bool remove_old = true);
 
   // Returns the newest whole checkpoint, nullopt if there is none at all. Each
   // damaged one that is passed over is told to the warning. DataLoss when there
-  // are checkpoints and all are damaged.
-  absl::StatusOr<std::optional<Checkpoint>> LoadNewest() const;
+  // are checkpoints and all are damaged. `good_only` passes over those whose
+  // state says that they are not "good" (for a rollback), silently.
+  absl::StatusOr<std::optional<Checkpoint>> LoadNewest(
+      bool good_only = false) const;
+
+  // Removes every checkpoint after `step`: they are of steps that the run has
+  // taken back. Errors: those of core/base/file.h.
+  absl::Status RemoveAfter(int64_t step);
 
   // Returns the checkpoint of a step. NotFound, or DataLoss with the file and
   // what is wrong with it.

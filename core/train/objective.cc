@@ -3,11 +3,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/distill/cm_loss.h"
 #include "core/distill/ctm_loss.h"
 #include "core/math/counter_random.h"
 #include "core/nn/consistency_model.h"
+#include "core/train/optimizer.h"
 
 namespace retort::train {
 namespace {
@@ -16,13 +18,53 @@ void ClearGradients(nn::EdmDenoiser& net) {
   for (const at::Tensor& p : net.parameters()) p.mutable_grad() = at::Tensor();
 }
 
-// Returns a seed for dropout masks that is a function of (seed, step); 0 when
-// the network draws no masks.
-uint64_t DropoutSeed(const nn::EdmDenoiser& net, uint64_t seed, int64_t step) {
+// Returns a seed for dropout masks that is a function of (seed, step, first
+// sample); 0 when the network draws no masks.
+uint64_t DropoutSeed(const nn::EdmDenoiser& net, uint64_t seed,
+                     const StepInput& part) {
   if (net.config().dropout == 0 && net.config().label_dropout == 0) return 0;
   const double u = math::UniformScalar(
-      math::MakeStream(seed, math::RandomStream::kDropout, step), 0);
+      math::MakeStream(seed, math::RandomStream::kDropout, part.step),
+      part.samples.front());
   return 1 + static_cast<uint64_t>(u * 9007199254740992.0);  // 2^53
+}
+
+// The parts that a step's input is cut into. Draws are by sample, so that the
+// cut changes none (but dropout masks, which are drawn by part).
+std::vector<StepInput> Cut(const StepInput& input, int64_t parts) {
+  const int64_t n = static_cast<int64_t>(input.samples.size()) / parts;
+  RETORT_CHECK(n * parts == static_cast<int64_t>(input.samples.size()));
+  std::vector<StepInput> cut(parts, input);
+  for (int64_t i = 0; parts > 1 && i < parts; ++i) {
+    const auto first = input.samples.begin() + i * n;
+    cut[i].samples.assign(first, first + n);
+    for (at::Tensor* t :
+         {&cut[i].batch.images, &cut[i].batch.labels, &cut[i].batch.augment}) {
+      if (t->defined()) *t = t->narrow(0, i * n, n);
+    }
+  }
+  return cut;
+}
+
+// Adds the gradient of one of `parts` parts, at the loss scale.
+void Backward(const at::Tensor& total, const StepInput& part, int64_t parts) {
+  (total * (part.loss_scale / parts)).backward();
+}
+
+void Unscale(nn::EdmDenoiser& net, double loss_scale) {
+  if (loss_scale != 1) ScaleGradients(net.parameters(), 1 / loss_scale);
+}
+
+at::ScalarType ComputeType(Precision precision) {
+  switch (precision) {
+    case Precision::kBf16:
+      return at::kBFloat16;
+    case Precision::kFp16:
+      return at::kHalf;
+    case Precision::kFp32:
+      break;
+  }
+  return at::kFloat;
 }
 
 at::IntArrayRef ImageShape(const distill::LossBatch& batch) {
@@ -33,24 +75,31 @@ class EdmObjective : public Objective {
  public:
   EdmObjective(const TrainOptions& options, Networks networks)
       : seed_(options.seed),
+        parts_(options.accumulation),
         networks_(std::move(networks)),
         loss_(options.edm) {}
 
   Metrics TakeGradients(const StepInput& input) override {
     nn::EdmDenoiser& net = *networks_.student;
     ClearGradients(net);
-    const uint64_t dropout = DropoutSeed(net, seed_, input.step);
-    if (dropout != 0) torch::manual_seed(dropout);
-    const distill::EdmLossResult r =
-        loss_.Evaluate(net, input.batch,
-                       distill::EdmLoss::Draw(seed_, input.step, input.samples,
-                                              ImageShape(input.batch)));
-    r.total.backward();
-    return {{"loss", r.per_element.mean().item<double>()}};
+    double loss = 0;
+    for (const StepInput& part : Cut(input, parts_)) {
+      const uint64_t dropout = DropoutSeed(net, seed_, part);
+      if (dropout != 0) torch::manual_seed(dropout);
+      const distill::EdmLossResult r =
+          loss_.Evaluate(net, part.batch,
+                         distill::EdmLoss::Draw(seed_, part.step, part.samples,
+                                                ImageShape(part.batch)));
+      Backward(r.total, part, parts_);
+      loss += r.per_element.mean().item<double>() / parts_;
+    }
+    Unscale(net, input.loss_scale);
+    return {{"loss", loss}};
   }
 
  private:
   const uint64_t seed_;
+  const int64_t parts_;
   const Networks networks_;
   const distill::EdmLoss loss_;
 };
@@ -60,6 +109,7 @@ class CmObjective : public Objective {
   CmObjective(const TrainOptions& options, Networks networks,
               std::shared_ptr<const distill::Distance> distance)
       : seed_(options.seed),
+        parts_(options.accumulation),
         networks_(std::move(networks)),
         student_(networks_.student, networks_.jump),
         target_(networks_.target, networks_.jump),
@@ -67,16 +117,22 @@ class CmObjective : public Objective {
 
   Metrics TakeGradients(const StepInput& input) override {
     ClearGradients(*networks_.student);
-    const distill::CmLossResult r = loss_.Evaluate(
-        student_, target_, networks_.teacher.get(), input.batch,
-        loss_.Draw(seed_, input.step, input.samples, ImageShape(input.batch)),
-        DropoutSeed(*networks_.student, seed_, input.step));
-    r.total.backward();
-    return {{"loss", r.total.item<double>()}};
+    double loss = 0;
+    for (const StepInput& part : Cut(input, parts_)) {
+      const distill::CmLossResult r = loss_.Evaluate(
+          student_, target_, networks_.teacher.get(), part.batch,
+          loss_.Draw(seed_, part.step, part.samples, ImageShape(part.batch)),
+          DropoutSeed(*networks_.student, seed_, part));
+      Backward(r.total, part, parts_);
+      loss += r.total.item<double>() / parts_;
+    }
+    Unscale(*networks_.student, input.loss_scale);
+    return {{"loss", loss}};
   }
 
  private:
   const uint64_t seed_;
+  const int64_t parts_;
   const Networks networks_;
   const nn::ConsistencyModel student_;
   const nn::ConsistencyModel target_;
@@ -88,23 +144,30 @@ class CtmObjective : public Objective {
   CtmObjective(const TrainOptions& options, Networks networks,
                std::shared_ptr<const distill::Distance> distance)
       : seed_(options.seed),
+        parts_(options.accumulation),
         networks_(std::move(networks)),
         student_(networks_.student, networks_.jump),
         target_(networks_.target, networks_.jump),
         loss_(options.ctm, std::move(distance)) {}
 
   Metrics TakeGradients(const StepInput& input) override {
-    const distill::CtmDraws draws =
-        loss_.Draw(seed_, input.step, input.samples, ImageShape(input.batch));
-    const distill::CtmLossResult r = loss_.EvaluateWithGradients(
-        student_, target_, *networks_.teacher, input.batch, draws, input.step,
-        DropoutSeed(*networks_.student, seed_, input.step));
-    Metrics metrics = {
-        {"loss", r.total.item<double>()},
-        {"consistency_loss", r.consistency.mean().item<double>()},
-        {"ode_steps", static_cast<double>(draws.ode_steps)}};
-    if (r.denoising.defined()) {
-      metrics["denoising_loss"] = r.denoising.mean().item<double>();
+    distill::CtmSums sums;
+    int64_t k = 0;  // one for the whole batch: a function of (seed, step)
+    for (const StepInput& part : Cut(input, parts_)) {
+      const distill::CtmDraws draws =
+          loss_.Draw(seed_, part.step, part.samples, ImageShape(part.batch));
+      k = draws.ode_steps;
+      loss_.AddPart(student_, target_, *networks_.teacher, part.batch, draws,
+                    {1.0 / parts_, part.loss_scale,
+                     DropoutSeed(*networks_.student, seed_, part)},
+                    &sums);
+    }
+    const distill::CtmTotal r = loss_.Combine(student_, input.step, sums);
+    Metrics metrics = {{"loss", r.total},
+                       {"consistency_loss", sums.consistency},
+                       {"ode_steps", static_cast<double>(k)}};
+    if (!sums.denoising_gradient.empty()) {
+      metrics["denoising_loss"] = sums.denoising * r.adaptive_weight;
       metrics["adaptive_weight"] = r.adaptive_weight;
     }
     return metrics;
@@ -112,6 +175,7 @@ class CtmObjective : public Objective {
 
  private:
   const uint64_t seed_;
+  const int64_t parts_;
   const Networks networks_;
   const nn::ConsistencyModel student_;
   const nn::ConsistencyModel target_;
@@ -172,6 +236,10 @@ absl::Status CheckNetworks(Method method, const Networks& n) {
 absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(
     const TrainOptions& options, const Networks& networks) {
   RETORT_RETURN_IF_ERROR(CheckNetworks(options.method, networks));
+  for (const auto& net :
+       {networks.student, networks.target, networks.teacher}) {
+    if (net != nullptr) net->set_compute_dtype(ComputeType(options.precision));
+  }
   networks.student->train();
   if (networks.target != nullptr) networks.target->train();
   if (networks.teacher != nullptr) networks.teacher->eval();

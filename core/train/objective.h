@@ -20,9 +20,14 @@ using Metrics = std::map<std::string, double>;
 
 // One step's input: the batch, and what its randomness is a function of.
 struct StepInput {
+  // Position in the stream of data and randomness: iterations done, and those
+  // that rollbacks have passed over.
   int64_t step = 0;
   std::vector<int64_t> samples;  // indices within the step's global batch
   distill::LossBatch batch;
+  // The loss is multiplied by this power of two before its gradient is taken,
+  // and the gradient divided by it.
+  double loss_scale = 1;
 };
 
 // What the loop minimises: binds a loss to its networks.
@@ -31,7 +36,9 @@ class Objective {
   virtual ~Objective() = default;
 
   // Draws, evaluates, and leaves the gradient in the student's parameters'
-  // grad(), replacing what was there. Lets LibTorch's exceptions through.
+  // grad(), replacing what was there; TrainOptions::accumulation parts of the
+  // batch, one after another, give the gradient of the whole. Lets LibTorch's
+  // exceptions through.
   virtual Metrics TakeGradients(const StepInput& input) = 0;
 };
 
@@ -44,7 +51,8 @@ struct Networks {
   std::shared_ptr<const math::JumpPrecond> jump;
 };
 
-// Returns the objective of options.method. Puts the student (and the target)
+// Returns the objective of options.method. Makes all networks compute in
+// options.precision. Puts the student (and the target)
 // into train() mode and the teacher into eval(). InvalidArgument when a network
 // that the method needs is missing or does not fit the others.
 absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(

@@ -106,6 +106,10 @@ std::string MethodName(Method method) {
 absl::Status TrainOptions::Validate() const {
   if (iterations < 1) return OutOfRange("iterations", iterations, "at least 1");
   if (batch_size < 1) return OutOfRange("batch_size", batch_size, "at least 1");
+  if (accumulation < 1 || batch_size % accumulation != 0) {
+    return OutOfRange("accumulation", accumulation,
+                      absl::StrCat("a divisor of batch_size, ", batch_size));
+  }
   if (!(learning_rate > 0)) {
     return OutOfRange("learning_rate", learning_rate, "positive");
   }
@@ -138,23 +142,34 @@ absl::Status TrainOptions::Validate() const {
 }
 
 json TrainOptions::Fingerprint() const {
-  return {{"method", MethodName(method)},
-          {"batch_size", batch_size},
-          {"seed", seed},
-          {"optimizer",
-           {{"name", optimizer.name},
-            {"beta1", optimizer.beta1},
-            {"beta2", optimizer.beta2},
-            {"eps", optimizer.eps},
-            {"weight_decay", optimizer.weight_decay}}},
-          {"learning_rate", learning_rate},
-          {"lr_rampup_images", lr_rampup_images},
-          {"max_gradient_norm", max_gradient_norm},
-          {"replace_nonfinite_gradients", replace_nonfinite_gradients},
-          {"ema_rates", ema_rates},
-          {"ema_halflife_images", ema_halflife_images},
-          {"ema_rampup_ratio", ema_rampup_ratio},
-          {"loss", LossJson(*this)}};
+  json run = {{"method", MethodName(method)},
+              {"batch_size", batch_size},
+              {"seed", seed},
+              {"optimizer",
+               {{"name", optimizer.name},
+                {"beta1", optimizer.beta1},
+                {"beta2", optimizer.beta2},
+                {"eps", optimizer.eps},
+                {"weight_decay", optimizer.weight_decay}}},
+              {"learning_rate", learning_rate},
+              {"lr_rampup_images", lr_rampup_images},
+              {"max_gradient_norm", max_gradient_norm},
+              {"replace_nonfinite_gradients",
+               nonfinite_policy == NonfinitePolicy::kReplace},
+              {"ema_rates", ema_rates},
+              {"ema_halflife_images", ema_halflife_images},
+              {"ema_rampup_ratio", ema_rampup_ratio},
+              {"loss", LossJson(*this)}};
+  // Only where they are used: older checkpoints do not have them.
+  if (precision != Precision::kFp32) {
+    run["precision"] = precision == Precision::kBf16 ? "bf16" : "fp16";
+  }
+  if (accumulation != 1) run["accumulation"] = accumulation;
+  if (nonfinite_policy == NonfinitePolicy::kRollBack) {
+    run["roll_back"] = {{"max_nonfinite_steps", max_nonfinite_steps},
+                        {"checkpoint_every", checkpoint_every}};
+  }
+  return run;
 }
 
 }  // namespace retort::train

@@ -24,6 +24,20 @@ enum class Method {
 // Returns "edm", "cm", "ctm".
 std::string MethodName(Method method);
 
+// Number format of the U-Nets' activations and of their gradients. Weights,
+// optimiser, averages, time embeddings, softmax and the output's combination
+// are float32 always.
+enum class Precision { kFp32, kBf16, kFp16 };
+
+// What becomes of steps whose loss or gradient is not finite.
+enum class NonfinitePolicy {
+  kSkip,      // leave the step out; max_nonfinite_steps in a row end the run
+  kRollBack,  // leave it out; so many in a row: back to the last good
+              // checkpoint, on with the data after the bad stretch
+  kReplace,   // NaN by 0, infinities by +-1e5 in the gradients (EDM's loop); a
+              // loss that is not finite is left out all the same
+};
+
 // All that decides what a run computes, and how often it says so. With the same
 // options, data and network a run gives the same weights, however often it was
 // interrupted.
@@ -39,10 +53,13 @@ struct TrainOptions {
   int64_t lr_rampup_images = 0;
   // Scales gradients down to this norm; 0 = never.
   double max_gradient_norm = 0;
-  // Replaces non-finite gradients by numbers (EDM's loop) instead of skipping
-  // the step. A loss that is not finite is skipped all the same.
-  bool replace_nonfinite_gradients = false;
-  // So many skipped steps in a row end the run with an error; at least 1.
+  Precision precision = Precision::kFp32;
+  // Parts that a batch is cut into, one after another, to save memory; must
+  // divide it. The gradient is that of the whole batch.
+  int64_t accumulation = 1;
+  NonfinitePolicy nonfinite_policy = NonfinitePolicy::kSkip;
+  // So many non-finite steps in a row end the run with an error, or make it
+  // roll back; at least 1.
   int64_t max_nonfinite_steps = 20;
 
   // Averages of the weights. The first is what the resulting model holds; the

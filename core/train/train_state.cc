@@ -1,5 +1,6 @@
 #include "core/train/train_state.h"
 
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,13 +44,18 @@ json Counters::ToJson() const {
   return {{"step", step},
           {"images", images},
           {"skipped", skipped},
-          {"skipped_in_a_row", skipped_in_a_row}};
+          {"skipped_in_a_row", skipped_in_a_row},
+          {"skip_ahead", skip_ahead},
+          {"rollbacks", rollbacks}};
 }
 
 absl::StatusOr<std::unique_ptr<TrainState>> TrainState::Create(
     const TrainOptions& options, std::shared_ptr<nn::EdmDenoiser> student) {
   auto state = std::unique_ptr<TrainState>(new TrainState());
   state->options_ = options;
+  if (options.precision == Precision::kFp16) {
+    state->loss_scale = LossScale::Dynamic();
+  }
   for (const auto& item : student->named_parameters()) {
     state->names_.push_back(item.key());
     state->parameters_.push_back(item.value());
@@ -111,12 +117,23 @@ io::TensorMap TrainState::Tensors() const {
   return tensors;
 }
 
+bool TrainState::Good() const {
+  if (counters.skipped_in_a_row > 0) return false;
+  torch::NoGradGuard no_grad;
+  const double inf = std::numeric_limits<double>::infinity();
+  return at::stack(at::_foreach_norm(parameters_, inf))
+      .isfinite()
+      .all()
+      .item<bool>();
+}
+
 Checkpoint TrainState::ToCheckpoint(const json& fingerprint) const {
   Checkpoint checkpoint;
   checkpoint.step = counters.step;
   checkpoint.tensors = Tensors();
   checkpoint.state = {{"counters", counters.ToJson()},
                       {"optimizer_steps", optimizer_->steps()},
+                      {"loss_scale", loss_scale.ToJson()},
                       {"run", fingerprint}};
   return checkpoint;
 }
@@ -170,6 +187,9 @@ absl::Status TrainState::Restore(const Checkpoint& checkpoint,
   counters.images = saved.value("images", int64_t{0});
   counters.skipped = saved.value("skipped", int64_t{0});
   counters.skipped_in_a_row = saved.value("skipped_in_a_row", int64_t{0});
+  counters.skip_ahead = saved.value("skip_ahead", int64_t{0});
+  counters.rollbacks = saved.value("rollbacks", int64_t{0});
+  if (state.contains("loss_scale")) loss_scale.Restore(state["loss_scale"]);
   optimizer_->set_steps(state.value("optimizer_steps", int64_t{0}));
   return absl::OkStatus();
 }

@@ -15,6 +15,7 @@
 #include "core/nn/denoiser.h"
 #include "core/train/checkpoint.h"
 #include "core/train/ema.h"
+#include "core/train/loss_scale.h"
 #include "core/train/optimizer.h"
 #include "core/train/train_options.h"
 
@@ -22,10 +23,17 @@ namespace retort::train {
 
 // Where a run is.
 struct Counters {
-  int64_t step = 0;              // iterations done, skipped ones included
-  int64_t images = 0;            // images seen
-  int64_t skipped = 0;           // steps left out for non-finite numbers
-  int64_t skipped_in_a_row = 0;  // of them, the latest uninterrupted ones
+  int64_t step = 0;     // iterations done, skipped ones included
+  int64_t images = 0;   // images seen
+  int64_t skipped = 0;  // steps left out for non-finite numbers
+  // The latest uninterrupted steps with non-finite numbers, skipped or mended.
+  int64_t skipped_in_a_row = 0;
+  // Steps' worth of data and noise that rollbacks have passed over. Everything
+  // random is a function of stream_step().
+  int64_t skip_ahead = 0;
+  int64_t rollbacks = 0;  // since the last new good checkpoint
+
+  int64_t stream_step() const { return step + skip_ahead; }
 
   nlohmann::json ToJson() const;
 };
@@ -53,6 +61,10 @@ class TrainState {
   // Returns the student's state dict with the first average's weights.
   io::TensorMap AveragedWeights() const;
 
+  // Whether this is no state within a stretch of non-finite steps, and all
+  // weights are numbers.
+  bool Good() const;
+
   // The tensors share memory with this state: write them before the next step.
   Checkpoint ToCheckpoint(const nlohmann::json& fingerprint) const;
 
@@ -63,6 +75,7 @@ class TrainState {
                        const nlohmann::json& fingerprint);
 
   Counters counters;
+  LossScale loss_scale;  // 1 for ever, but for fp16
 
  private:
   TrainState() = default;

@@ -38,6 +38,15 @@ absl::Status CheckData(const data::Dataset& dataset,
   return absl::OkStatus();
 }
 
+constexpr int64_t kMaxRollbacks = 3;  // without a new good checkpoint
+
+absl::Status GiveUp(absl::string_view what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat(what,
+                   ". Use a smaller optimizer.learning_rate or a larger "
+                   "optimizer.warmup_images, and start a new job."));
+}
+
 std::string KindOf(Method method) {
   return method == Method::kEdm ? "teacher" : MethodName(method);
 }
@@ -90,6 +99,9 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
       trainer->objective_,
       MakeObjective(options, {parts.student, trainer->state_->target(),
                               parts.teacher, parts.jump}));
+  if (parts.wrap_objective) {
+    trainer->objective_ = parts.wrap_objective(std::move(trainer->objective_));
+  }
   return trainer;
 }
 
@@ -128,9 +140,10 @@ absl::StatusOr<TrainResult> Trainer::RunLoop() {
   const Counters& at = state_->counters;
   ControlFlags none;
   ControlFlags& control = parts_.control != nullptr ? *parts_.control : none;
-  tick_time_ = clock_->Now();
-  tick_images_ = at.images;
-  tick_step_ = at.step;
+  const bool rolls_back =
+      options_.nonfinite_policy == NonfinitePolicy::kRollBack;
+  if (rolls_back && saved_step_ < 0) TrySaveCheckpoint();
+  StartTick();
   if (at.step == 0) Validate();
   while (at.step < options_.iterations) {
     if (control.pause.load()) {
@@ -139,12 +152,14 @@ absl::StatusOr<TrainResult> Trainer::RunLoop() {
       return TrainResult{Outcome::kPaused, at.step};
     }
     if (control.checkpoint_now.exchange(false)) TrySaveCheckpoint();
+    const int64_t step = at.step;
     RETORT_RETURN_IF_ERROR(Step());
+    if (at.step <= step) continue;  // rolled back
     if (at.step % options_.log_every == 0) ReportTick();
     Validate();
     if (options_.checkpoint_every > 0 &&
         at.step % options_.checkpoint_every == 0 &&
-        at.step < options_.iterations) {
+        at.step < options_.iterations && (!rolls_back || IsGood())) {
       TrySaveCheckpoint();
     }
   }
@@ -164,8 +179,9 @@ absl::Status Trainer::Restore() {
 
 absl::StatusOr<StepInput> Trainer::LoadBatch() const {
   const int64_t n = options_.batch_size;
-  const int64_t step = state_->counters.step;
+  const int64_t step = state_->counters.stream_step();
   StepInput input;
+  input.loss_scale = state_->loss_scale.value();
   input.step = step;
   std::vector<int64_t> indices(n);
   for (int64_t j = 0; j < n; ++j) {
@@ -195,45 +211,100 @@ absl::Status Trainer::Step() {
   RETORT_ASSIGN_OR_RETURN(const StepInput input, LoadBatch());
   Metrics metrics = objective_->TakeGradients(input);
   const std::vector<at::Tensor>& parameters = state_->parameters();
-  if (options_.replace_nonfinite_gradients) {
+  double norm = GradientNorm(parameters);
+  if (state_->loss_scale.dynamic()) metrics["loss_scale"] = input.loss_scale;
+  RETORT_ASSIGN_OR_RETURN(const Verdict verdict, Judge(metrics["loss"], norm));
+  if (verdict == Verdict::kRolledBack) return absl::OkStatus();
+  if (verdict == Verdict::kReplace) {
     ReplaceNonFiniteGradients(parameters);
+    norm = GradientNorm(parameters);
   }
-  const double norm = GradientNorm(parameters);
   metrics["gradient_norm"] = norm;
   metrics["learning_rate"] = LearningRate();
-  Counters& at = state_->counters;
-  if (!std::isfinite(norm) || !std::isfinite(metrics["loss"])) {
-    RETORT_RETURN_IF_ERROR(CountSkipped(metrics["loss"], norm));
-  } else {
+  if (verdict != Verdict::kSkip) {
     if (options_.max_gradient_norm > 0 && norm > options_.max_gradient_norm) {
       ScaleGradients(parameters, options_.max_gradient_norm / norm);
     }
     state_->optimizer().Step(LearningRate());
     state_->UpdateAverages();
-    at.skipped_in_a_row = 0;
     for (const auto& [name, value] : metrics) sums_[name] += value;
     ++summed_steps_;
   }
-  at.images += options_.batch_size;
-  ++at.step;
+  state_->counters.images += options_.batch_size;
+  ++state_->counters.step;
   return absl::OkStatus();
 }
 
-absl::Status Trainer::CountSkipped(double loss, double gradient_norm) {
+absl::StatusOr<Trainer::Verdict> Trainer::Judge(double loss,
+                                                double gradient_norm) {
   Counters& at = state_->counters;
-  ++at.skipped;
-  ++at.skipped_in_a_row;
+  if (std::isfinite(loss) && std::isfinite(gradient_norm)) {
+    at.skipped_in_a_row = 0;
+    state_->loss_scale.CountGood();
+    return Verdict::kTake;
+  }
   const std::string what = absl::StrCat("step ", at.step, " gave loss ", loss,
                                         " and gradient norm ", gradient_norm);
-  if (at.skipped_in_a_row >= options_.max_nonfinite_steps) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        what, ", the ", at.skipped_in_a_row,
-        "th step in a row without finite numbers. Use a smaller "
-        "optimizer.learning_rate or a larger optimizer.warmup_images, and "
-        "start a new job."));
+  // The scale is to blame first; it cannot shrink for ever.
+  if (std::isfinite(loss) && state_->loss_scale.Halve()) {
+    ++at.skipped;
+    Warn(absl::StrCat(what, " in float16; it was skipped, and the loss scale ",
+                      "halved to ", state_->loss_scale.value()));
+    return Verdict::kSkip;
   }
-  Warn(what + "; it was skipped");
+  const bool replace = options_.nonfinite_policy == NonfinitePolicy::kReplace &&
+                       std::isfinite(loss);
+  if (!replace) ++at.skipped;
+  if (++at.skipped_in_a_row >= options_.max_nonfinite_steps) {
+    const std::string last = absl::StrCat(
+        what, "; steps in a row without finite numbers: ", at.skipped_in_a_row);
+    if (options_.nonfinite_policy != NonfinitePolicy::kRollBack) {
+      return GiveUp(last);
+    }
+    RETORT_RETURN_IF_ERROR(RollBack(last));
+    return Verdict::kRolledBack;
+  }
+  Warn(absl::StrCat(
+      what, replace ? "; its gradient was mended" : "; it was skipped"));
+  return replace ? Verdict::kReplace : Verdict::kSkip;
+}
+
+absl::Status Trainer::RollBack(const std::string& what) {
+  Counters& at = state_->counters;
+  const Counters bad = at;
+  RETORT_ASSIGN_OR_RETURN(const std::optional<Checkpoint> good,
+                          checkpoints_.LoadNewest(/*good_only=*/true));
+  if (!good.has_value()) {
+    return GiveUp(what + ", and there is no good checkpoint to go back to");
+  }
+  RETORT_RETURN_IF_ERROR(state_->Restore(*good, fingerprint_));
+  at.skipped = bad.skipped;
+  at.rollbacks = std::max(at.rollbacks, bad.rollbacks) + 1;
+  if (at.rollbacks > kMaxRollbacks) {
+    return GiveUp(
+        absl::StrCat(what, ", and going back ", kMaxRollbacks,
+                     " times to the checkpoint of step ", at.step,
+                     ", each time on with other data, led to no new one"));
+  }
+  at.skip_ahead = bad.stream_step() + 1 - at.step;
+  Warn(absl::StrCat(what, "; went back to the checkpoint of step ", at.step,
+                    " (time ", at.rollbacks, " of ", kMaxRollbacks,
+                    "), and on with the data after the bad stretch"));
+  RETORT_RETURN_IF_ERROR(checkpoints_.RemoveAfter(at.step));
+  // What must survive an interruption: how far to skip, how often it was tried.
+  saved_step_ = -1;
+  const absl::Status saved = WriteCheckpoint(/*good=*/true);
+  if (!saved.ok()) Warn(absl::StrCat(saved.message(), ". Training goes on."));
+  sums_.clear();
+  summed_steps_ = 0;
+  StartTick();
   return absl::OkStatus();
+}
+
+void Trainer::StartTick() {
+  tick_time_ = clock_->Now();
+  tick_images_ = state_->counters.images;
+  tick_step_ = state_->counters.step;
 }
 
 void Trainer::ReportTick() {
@@ -255,9 +326,7 @@ void Trainer::ReportTick() {
                                  (options_.iterations - at.step));
   sums_.clear();
   summed_steps_ = 0;
-  tick_images_ = at.images;
-  tick_step_ = at.step;
-  tick_time_ = now;
+  StartTick();
   if (parts_.listener != nullptr) parts_.listener->OnTick(tick);
 }
 
@@ -282,11 +351,27 @@ void Trainer::Validate() {
 }
 
 absl::Status Trainer::SaveCheckpoint() {
+  if (state_->counters.step == saved_step_) return absl::OkStatus();
+  const bool good = IsGood();
+  if (good) state_->counters.rollbacks = 0;
+  return WriteCheckpoint(good);
+}
+
+bool Trainer::IsGood() const {
   const int64_t step = state_->counters.step;
-  if (step == saved_step_) return absl::OkStatus();
-  RETORT_ASSIGN_OR_RETURN(
-      const json manifest,
-      checkpoints_.Save(state_->ToCheckpoint(fingerprint_)));
+  const int64_t every = options_.checkpoint_every;
+  return (step == 0 || (every > 0 && step % every == 0)) && state_->Good();
+}
+
+absl::Status Trainer::WriteCheckpoint(bool good) {
+  const int64_t step = state_->counters.step;
+  // One that no rollback could use must not push out one that it could.
+  const bool remove_old =
+      good || options_.nonfinite_policy != NonfinitePolicy::kRollBack;
+  Checkpoint checkpoint = state_->ToCheckpoint(fingerprint_);
+  checkpoint.state["good"] = good;
+  RETORT_ASSIGN_OR_RETURN(const json manifest,
+                          checkpoints_.Save(checkpoint, remove_old));
   saved_step_ = step;
   if (parts_.listener != nullptr) {
     parts_.listener->OnCheckpoint(step, checkpoints_.Path(step), manifest);

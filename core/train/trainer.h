@@ -50,6 +50,11 @@ struct TrainParts {
   // is silent. Must not touch the run's networks or randomness.
   std::function<absl::StatusOr<Metrics>(const io::TensorMap& weights)> validate;
 
+  // Returns an objective around the given one. A seam for tests, which make
+  // numbers non-finite there; usually empty.
+  std::function<std::unique_ptr<Objective>(std::unique_ptr<Objective>)>
+      wrap_objective;
+
   ProgressListener* listener = nullptr;  // may be null
   ControlFlags* control = nullptr;       // may be null
   base::Clock* clock = nullptr;          // null means the real one
@@ -76,6 +81,13 @@ struct TrainResult {
 // so an interrupted run gives the same weights as one that was not: bit for bit
 // on a CPU with the same number of threads.
 //
+// Non-finite numbers (TrainOptions::nonfinite_policy) never train on silently.
+// A rollback loads the newest good checkpoint and saves it again with a stream
+// position (Counters::skip_ahead) after the bad stretch, so that a run that is
+// interrupted and resumed at any point takes the same way. Only checkpoints of
+// step 0 and of every checkpoint_every steps are good ones, and only outside of
+// bad stretches: a pause, which writes one of its own, must change nothing.
+//
 // Everything, the listener included, runs on the calling thread.
 class Trainer {
  public:
@@ -86,9 +98,10 @@ class Trainer {
 
   // Trains to options.iterations, or until control says otherwise. Call once.
   //
-  // Errors: FailedPrecondition when the numbers stay non-finite, memory runs
-  // out, or the checkpoint is of a run with other settings; DataLoss when all
-  // checkpoints are damaged; ResourceExhausted when the disk is full as the
+  // Errors: FailedPrecondition when the numbers stay non-finite (after three
+  // rollbacks without a new good checkpoint, if the policy has any), memory
+  // runs out, or the checkpoint is of a run with other settings; DataLoss when
+  // all checkpoints are damaged; ResourceExhausted when the disk is full as the
   // pausing or the final checkpoint or the model is written: the last good
   // checkpoint stays, and another Run goes on from it (a full disk in between
   // is a warning, and the next checkpoint tries again); Internal for whatever
@@ -109,11 +122,20 @@ class Trainer {
   absl::Status Restore();
   absl::StatusOr<StepInput> LoadBatch() const;
   absl::Status Step();
-  absl::Status CountSkipped(double loss, double gradient_norm);
+  // What becomes of a step.
+  enum class Verdict { kTake, kReplace, kSkip, kRolledBack };
+  // Counts the step. An error ends the run.
+  absl::StatusOr<Verdict> Judge(double loss, double gradient_norm);
+  // `what` says why. An error ends the run.
+  absl::Status RollBack(const std::string& what);
   double LearningRate() const;
   void ReportTick();
+  void StartTick();
   void Validate();
   absl::Status SaveCheckpoint();
+  // Whether a rollback may come back to a checkpoint of the present state.
+  bool IsGood() const;
+  absl::Status WriteCheckpoint(bool good);
   void TrySaveCheckpoint();
   absl::StatusOr<TrainResult> Finish();
   void Warn(const std::string& message) const;

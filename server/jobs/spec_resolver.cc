@@ -15,6 +15,7 @@
 #include "server/jobs/model_facts.h"
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
+#include "server/jobs/training_fields.h"
 
 namespace retort::jobs {
 namespace {
@@ -244,7 +245,11 @@ class Resolution {
     RETORT_DEFAULT(optimizer, epsilon, 1e-8);
     problems_.Require(v1::OptimizerSpec::Kind_IsValid(optimizer->kind()),
                       at + ".kind", "is unknown; use KIND_ADAM or KIND_RADAM");
-    Positive(optimizer->learning_rate(), at + ".learning_rate");
+    problems_.Require(
+        optimizer->learning_rate() > 0 && optimizer->learning_rate() <= 1,
+        at + ".learning_rate",
+        absl::StrCat("is ", optimizer->learning_rate(),
+                     "; must be in (0, 1], usually 1e-5 to 1e-3"));
     Positive(optimizer->epsilon(), at + ".epsilon");
     Probability(optimizer->beta1(), at + ".beta1");
     Probability(optimizer->beta2(), at + ".beta2");
@@ -271,6 +276,7 @@ class Resolution {
     Positive(training->log_every(), at + ".log_every");
     Positive(training->max_nonfinite_steps(), at + ".max_nonfinite_steps");
     Probability(training->ema_rate(), at + ".ema_rate");
+    ResolveTrainingFields(at, training, &problems_);
     if (training->has_validation()) {
       Validation(training->mutable_validation(), at + ".validation");
     }

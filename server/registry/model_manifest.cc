@@ -40,8 +40,8 @@ absl::StatusOr<v1::Model::Kind> ParseKind(const Json& manifest) {
     }
   }
   return BadManifest(
-      "'kind' must be teacher, cm, ctm, preconditioning or "
-      "feature_extractor");
+      "'kind' must be teacher, cm, ctm, preconditioning, feature_extractor or "
+      "perceptual");
 }
 
 v1::PreconditioningKind ParsePreconditioning(const Json& manifest) {
@@ -132,7 +132,8 @@ absl::StatusOr<Json> ManifestOfNetwork(const v1::ImportModelHeader& header) {
   Json network = Json::object();
   if (header.has_network()) {
     RETORT_ASSIGN_OR_RETURN(network, ToJson(header.network()));
-  } else if (header.kind() != v1::Model::KIND_FEATURE_EXTRACTOR) {
+  } else if (header.kind() != v1::Model::KIND_FEATURE_EXTRACTOR &&
+             header.kind() != v1::Model::KIND_PERCEPTUAL) {
     return service::BadField("header.network",
                              "is needed where no manifest is given");
   }
@@ -181,6 +182,8 @@ std::string KindName(v1::Model::Kind kind) {
       return "preconditioning";
     case v1::Model::KIND_FEATURE_EXTRACTOR:
       return "feature_extractor";
+    case v1::Model::KIND_PERCEPTUAL:
+      return "perceptual";
     default:
       return "";
   }

@@ -500,6 +500,8 @@ void RunningJobs::Settle(const std::string& name,
 absl::Status RunningJobs::WorkerLost(const std::string& name,
                                      const std::string& cause,
                                      const std::string& details) {
+  const auto checkpoints = store_->ListCheckpoints(name);
+  const bool goes_on = checkpoints.ok() && !checkpoints->empty();
   RETORT_ASSIGN_OR_RETURN(
       const jobs::JobRecord record,
       store_->Update(name, [&](jobs::JobRecord& r,
@@ -520,7 +522,9 @@ absl::Status RunningJobs::WorkerLost(const std::string& name,
         } else {
           r.job.set_state(J::STATE_QUEUED);
           r.job.set_state_reason(
-              absl::StrCat(cause, "; goes on from its last checkpoint, try ",
+              absl::StrCat(cause,
+                           goes_on ? "; goes on from its last checkpoint, try "
+                                   : "; starts again, try ",
                            r.failures, " of ", options_.max_failures));
         }
         return absl::OkStatus();

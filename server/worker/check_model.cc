@@ -1,5 +1,7 @@
 #include "server/worker/check_model.h"
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "core/analytic/artefact.h"
 #include "core/base/status_macros.h"
 #include "core/eval/feature_extractor.h"
@@ -27,6 +29,22 @@ absl::StatusOr<nlohmann::json> CheckExtractor(const std::string& dir) {
                         {"classes", extractor->classes()}};
 }
 
+// A classifier for LPIPS may have any layers: whoever uses it looks for names
+// and shapes. Here its tensors must be numbers that can be weights.
+absl::StatusOr<int64_t> CheckPerceptual(const std::string& dir) {
+  RETORT_ASSIGN_OR_RETURN(const io::ModelDirContents contents,
+                          io::ReadModelDir(dir));
+  for (const auto& [name, tensor] : contents.tensors) {
+    if (!tensor.is_floating_point() &&
+        !absl::EndsWith(name, "num_batches_tracked")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor '", name, "' is of ", c10::toString(tensor.scalar_type()),
+          ", which weights are not; export the floats alone"));
+    }
+  }
+  return CountElements(contents.tensors);
+}
+
 // Returns the number of parameters, or what is wrong.
 absl::StatusOr<int64_t> Load(const std::string& dir, const std::string& kind) {
   if (kind == "teacher" || kind == "cm" || kind == "ctm") {
@@ -36,6 +54,8 @@ absl::StatusOr<int64_t> Load(const std::string& dir, const std::string& kind) {
   }
   if (kind == "preconditioning") {
     RETORT_RETURN_IF_ERROR(analytic::ReadArtefact(dir).status());
+  } else if (kind == "perceptual") {
+    return CheckPerceptual(dir);
   }
   RETORT_ASSIGN_OR_RETURN(const io::ModelDirContents contents,
                           io::ReadModelDir(dir));

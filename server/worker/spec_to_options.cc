@@ -34,6 +34,28 @@ void SetOptimizer(const v1::OptimizerSpec& spec, const std::string& kind,
   options->lr_rampup_images = spec.warmup_images();
 }
 
+train::Precision ToPrecision(v1::TrainingSpec::Precision precision) {
+  switch (precision) {
+    case v1::TrainingSpec::PRECISION_BF16:
+      return train::Precision::kBf16;
+    case v1::TrainingSpec::PRECISION_FP16:
+      return train::Precision::kFp16;
+    default:
+      return train::Precision::kFp32;
+  }
+}
+
+train::NonfinitePolicy ToPolicy(v1::TrainingSpec::NonfinitePolicy policy) {
+  switch (policy) {
+    case v1::TrainingSpec::NONFINITE_POLICY_ROLL_BACK:
+      return train::NonfinitePolicy::kRollBack;
+    case v1::TrainingSpec::NONFINITE_POLICY_REPLACE:
+      return train::NonfinitePolicy::kReplace;
+    default:
+      return train::NonfinitePolicy::kSkip;
+  }
+}
+
 void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   options->batch_size = Or<int64_t>(spec.batch_size(), 64);
   options->iterations = spec.iterations();
@@ -42,6 +64,15 @@ void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   options->keep_checkpoints = Or<int64_t>(spec.keep_checkpoints(), 2);
   options->log_every = Or<int64_t>(spec.log_every(), 10);
   options->ema_rates = {Or(spec.ema_rate(), 0.999)};
+  if (spec.ema_halflife_images() > 0) {
+    options->ema_rates.clear();
+    options->ema_halflife_images = spec.ema_halflife_images();
+    options->ema_rampup_ratio = Or(spec.ema_rampup_ratio(), 0.05);
+  }
+  options->max_gradient_norm = spec.max_gradient_norm();
+  options->precision = ToPrecision(spec.precision());
+  options->accumulation = Or(spec.accumulation(), 1);
+  options->nonfinite_policy = ToPolicy(spec.nonfinite_policy());
   options->max_nonfinite_steps = Or<int64_t>(spec.max_nonfinite_steps(), 10);
   options->validate_every = spec.validation().every();
 }

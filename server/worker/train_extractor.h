@@ -10,7 +10,7 @@ namespace retort::worker {
 struct ExtractorOptions {
   std::string out;       // folder of the model; replaced when there is one
   std::string data_dir;  // "": where the distribution puts Fashion-MNIST
-  int resolution = 32;  // or 16
+  int resolution = 32;   // or 16
   int threads = 2;
   eval::ClassifierTrainOptions train;
 };

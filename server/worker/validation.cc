@@ -32,6 +32,7 @@ Validation::Validation(const TaskContext& context,
       schedule_(parts.schedule),
       network_(nn::CloneDenoiser(*parts.network)),
       solver_(SolverOf(parts)) {
+  network_->set_compute_dtype(at::kFloat);  // whatever the run trains in
   sampler_ = parts.jump == nullptr
                  ? std::make_unique<sample::Sampler>(network_)
                  : std::make_unique<sample::Sampler>(

@@ -200,9 +200,9 @@ TEST(SpectralFitTest, IsNeverWorseThanTheScalarFitWhereNothingIsHeldBack) {
   for (int64_t i = 0; i < fit.n(); ++i) {
     for (int64_t j = i + 1; j < fit.n(); ++j) {
       const JumpCoefficients ab = scalar->Pair(FitTarget::kState, i, j);
-      // Both are of float64's rounding on the shortest jumps.
+      // Collinear at every frequency: rounding decides on the shortest jumps.
       EXPECT_LT(fit.state_gap[i][j].item<double>(),
-                artefact.moments->StateGap(i, j, ab.a, ab.b) + 1e-6);
+                artefact.moments->StateGap(i, j, ab.a, ab.b) + 1e-5);
     }
   }
 }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "tests/support/status_matchers.h"
 
@@ -29,6 +30,9 @@ TEST(TrainOptionsTest, DefaultsAreValidForEveryMethod) {
 TEST(TrainOptionsTest, RefusesBadNumbersByName) {
   ExpectRefused({.iterations = 0}, "iterations");
   ExpectRefused({.batch_size = 0}, "batch_size");
+  ExpectRefused({.batch_size = 6, .accumulation = 4},
+                "accumulation is 4; it must be a divisor of batch_size, 6");
+  ExpectRefused({.accumulation = 0}, "accumulation");
   ExpectRefused({.learning_rate = 0}, "learning_rate");
   ExpectRefused({.learning_rate = std::nan("")}, "learning_rate");
   ExpectRefused({.ema_rates = {1.0}}, "ema_rates");
@@ -67,6 +71,18 @@ TEST(TrainOptionsTest, FingerprintTellsSettingsApart) {
   a.method = b.method = Method::kCtm;
   b.ctm.max_ode_steps = 5;
   EXPECT_NE(a.Fingerprint(), b.Fingerprint());
+}
+
+TEST(TrainOptionsTest, FingerprintTellsWaysOfComputingApart) {
+  const nlohmann::json plain = TrainOptions().Fingerprint();
+  for (const TrainOptions& other : std::vector<TrainOptions>{
+           {.precision = Precision::kBf16},
+           {.precision = Precision::kFp16},
+           {.accumulation = 2},
+           {.nonfinite_policy = NonfinitePolicy::kRollBack},
+           {.nonfinite_policy = NonfinitePolicy::kReplace}}) {
+    EXPECT_NE(other.Fingerprint(), plain);
+  }
 }
 
 }  // namespace

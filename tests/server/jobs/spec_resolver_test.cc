@@ -180,7 +180,7 @@ TEST_F(SpecResolverTest, RefusesImpossibleDistillations) {
       {"dsm_weight: -2", "or -1 to train without it"},
       {"method: METHOD_CM target_inner_ema: true", "for METHOD_CTM only"},
       {"target_ema_rate: 1", "must be in [0, 1)"},
-      {"optimizer { learning_rate: -1 }", "must be positive"},
+      {"optimizer { learning_rate: -1 }", "must be in (0, 1]"},
       {"noise { sigma_min: 90 }", "not below sigma_max"},
   };
   for (const auto& c : kCases) {

@@ -50,6 +50,15 @@ TEST(ModelManifestTest, AsksForKindAndNetworkWhereNoManifestIsGiven) {
               StatusIs(kBad, HasSubstr("header.network")));
 }
 
+TEST(ModelManifestTest, WeightsForLpipsNeedNoNetwork) {
+  v1::ImportModelHeader header;
+  header.set_kind(v1::Model::KIND_PERCEPTUAL);
+  RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json manifest,
+                              ManifestOfImport(header, kHash));
+  EXPECT_EQ(manifest["kind"], "perceptual");
+  EXPECT_EQ(manifest["network"], nlohmann::json::object());
+}
+
 TEST(ModelManifestTest, RefusesAManifestOfOtherWeights) {
   RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json manifest,
                               ManifestOfImport(CtmHeader(), kHash));

@@ -215,12 +215,27 @@ TEST_F(SchedulerTest, PutsAJobThatLostItsWorkerBackWithTheCause) {
   }
   EXPECT_THAT(warning, HasSubstr("killed by signal 9 (Killed)"));
   EXPECT_THAT(warning, HasSubstr("step 42"));
+  EXPECT_THAT(Job(name).state_reason(), HasSubstr("; starts again, try 1"));
   // Not at once, but soon.
   EXPECT_THAT(executor_.started(), SizeIs(1));
   clock_.Advance(absl::Seconds(2));
   scheduler_->RunOnce();
   ASSERT_THAT(executor_.started(), SizeIs(2));
   EXPECT_EQ(executor_.started()[1].epoch, 2);
+}
+
+TEST_F(SchedulerTest, SaysThatAJobGoesOnOnlyIfItHasACheckpoint) {
+  const std::string name = Running("a");
+  ASSERT_THAT(
+      base::MakeDirs(base::JobDir(data_dir_.job_dir("a")).checkpoint_dir(5)),
+      IsOk());
+  AttachRequest message;
+  message.mutable_checkpoint()->mutable_checkpoint()->set_step(5);
+  scheduler_->OnMessage(name, Epoch(name), message);
+  Exit(name, {.signal = 9});
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  EXPECT_THAT(Job(name).state_reason(),
+              HasSubstr("; goes on from its last checkpoint, try 1"));
 }
 
 TEST_F(SchedulerTest, FailsAJobThatKeepsLosingItsWorker) {

@@ -61,6 +61,33 @@ TEST(SpecToOptionsTest, MinusOneSwitchesOffWhatZeroWouldDefault) {
   EXPECT_EQ(options.served.batch_size, 64);
 }
 
+TEST(SpecToOptionsTest, TakesOverHowNumbersAreComputedAndKeptInBounds) {
+  v1::DistillSpec spec;
+  v1::TrainingSpec& training = *spec.mutable_training();
+  training.set_precision(v1::TrainingSpec::PRECISION_FP16);
+  training.set_accumulation(4);
+  training.set_iterations(1);
+  training.set_max_gradient_norm(2.5);
+  training.set_nonfinite_policy(v1::TrainingSpec::NONFINITE_POLICY_ROLL_BACK);
+  training.set_ema_halflife_images(500000);
+  RETORT_ASSERT_OK_AND_ASSIGN(train::TrainOptions options,
+                              ToTrainOptions(spec));
+  EXPECT_EQ(options.precision, train::Precision::kFp16);
+  EXPECT_EQ(options.accumulation, 4);
+  EXPECT_EQ(options.max_gradient_norm, 2.5);
+  EXPECT_EQ(options.nonfinite_policy, train::NonfinitePolicy::kRollBack);
+  EXPECT_TRUE(options.ema_rates.empty());
+  EXPECT_EQ(options.ema_halflife_images, 500000);
+  EXPECT_EQ(options.ema_rampup_ratio, 0.05);
+  EXPECT_THAT(options.Validate(), IsOk());
+  training.set_ema_rampup_ratio(0.5);
+  EXPECT_EQ(ToTrainOptions(spec)->ema_rampup_ratio, 0.5);
+  options = ToTrainOptions(v1::TrainTeacherSpec());
+  EXPECT_EQ(options.precision, train::Precision::kFp32);
+  EXPECT_EQ(options.accumulation, 1);
+  EXPECT_EQ(options.nonfinite_policy, train::NonfinitePolicy::kSkip);
+}
+
 TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {
   v1::DistillSpec spec;
   spec.set_distance(v1::DistillSpec::DISTANCE_LPIPS);

@@ -110,5 +110,18 @@ TEST_F(ValidationTest, ChangesNothingOfTheTraining) {
   EXPECT_TRUE(Series("validation_fd_1").empty());
 }
 
+TEST_F(ValidationTest, ComputesInFloatWhateverTheRunTrainsIn) {
+  SetValidation(false);
+  Run("float");
+  const double exact = Series("validation_rms_1").at(0);
+  context_.assignment.mutable_spec()
+      ->mutable_distill()
+      ->mutable_training()
+      ->set_precision(v1::TrainingSpec::PRECISION_BF16);
+  Run("bf16");
+  // Of the untrained student: after the last step the weights differ.
+  EXPECT_EQ(Series("validation_rms_1").at(0), exact);
+}
+
 }  // namespace
 }  // namespace retort::worker

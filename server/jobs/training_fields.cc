@@ -1,0 +1,89 @@
+#include "server/jobs/training_fields.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+
+namespace retort::jobs {
+namespace {
+
+using Training = v1::TrainingSpec;
+
+constexpr double kRampupRatio = 0.05;  // EDM's
+
+// The largest divisor of `batch` up to `parts`.
+int64_t DivisorBelow(int64_t batch, int64_t parts) {
+  for (int64_t d = parts; d > 1; --d) {
+    if (batch % d == 0) return d;
+  }
+  return 1;
+}
+
+void ResolveAccumulation(const std::string& field, Training* training,
+                         SpecProblems* problems) {
+  if (training->accumulation() == 0) training->set_accumulation(1);
+  const int64_t parts = training->accumulation();
+  const int64_t batch = training->batch_size();
+  if (batch < 1) return;  // a problem of its own
+  if (parts < 1 || parts > batch) {
+    problems->Add(field, absl::StrCat("is ", parts, "; must be in [1, ", batch,
+                                      "], the images of a batch"));
+  } else if (batch % parts != 0) {
+    problems->Add(
+        field,
+        absl::StrCat("is ", parts, ", which does not divide the ", "batch of ",
+                     batch, " images; use ", DivisorBelow(batch, parts),
+                     ", or a batch_size ", "of ", batch - batch % parts));
+  }
+}
+
+void ResolveAverage(const std::string& at, Training* training,
+                    SpecProblems* problems) {
+  const int64_t halflife = training->ema_halflife_images();
+  problems->Require(
+      halflife >= 0, at + ".ema_halflife_images",
+      absl::StrCat("is ", halflife, "; must be positive, or left out"));
+  if (halflife <= 0) {
+    problems->Require(training->ema_rampup_ratio() == 0,
+                      at + ".ema_rampup_ratio",
+                      "is for ema_halflife_images only; give that too, or "
+                      "leave this out");
+    return;
+  }
+  if (training->ema_rampup_ratio() == 0) {
+    training->set_ema_rampup_ratio(kRampupRatio);
+  }
+  const double ratio = training->ema_rampup_ratio();
+  problems->Require(
+      ratio > 0 && std::isfinite(ratio), at + ".ema_rampup_ratio",
+      absl::StrCat("is ", ratio, "; must be positive, such as 0.05"));
+}
+
+}  // namespace
+
+void ResolveTrainingFields(const std::string& at, Training* training,
+                           SpecProblems* problems) {
+  if (training->precision() == Training::PRECISION_UNSPECIFIED) {
+    training->set_precision(Training::PRECISION_FP32);
+  }
+  problems->Require(Training::Precision_IsValid(training->precision()),
+                    at + ".precision",
+                    "is unknown; use PRECISION_FP32, PRECISION_BF16 or "
+                    "PRECISION_FP16");
+  if (training->nonfinite_policy() == Training::NONFINITE_POLICY_UNSPECIFIED) {
+    training->set_nonfinite_policy(Training::NONFINITE_POLICY_SKIP);
+  }
+  problems->Require(
+      Training::NonfinitePolicy_IsValid(training->nonfinite_policy()),
+      at + ".nonfinite_policy",
+      "is unknown; use NONFINITE_POLICY_SKIP, NONFINITE_POLICY_ROLL_BACK or "
+      "NONFINITE_POLICY_REPLACE");
+  const double norm = training->max_gradient_norm();
+  problems->Require(norm >= 0 && std::isfinite(norm), at + ".max_gradient_norm",
+                    absl::StrCat("is ", norm, "; must be positive, or left ",
+                                 "out to leave gradients as they are"));
+  ResolveAccumulation(at + ".accumulation", training, problems);
+  ResolveAverage(at, training, problems);
+}
+
+}  // namespace retort::jobs
