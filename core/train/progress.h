@@ -18,7 +18,8 @@ struct Tick {
   int64_t images = 0;   // seen since the run's very beginning
   int64_t skipped = 0;  // steps left out for non-finite numbers
   // Means since the last tick, of the steps that were not skipped: the
-  // objective's, "gradient_norm" and "learning_rate".
+  // objective's, "gradient_norm" (before clipping) and "learning_rate";
+  // "gradient_clipped", the share of steps that were, if there is a bound.
   Metrics metrics;
   double images_per_second = 0;  // since the last tick
   absl::Duration remaining;      // at that speed

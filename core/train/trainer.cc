@@ -222,8 +222,9 @@ absl::Status Trainer::Step() {
   metrics["gradient_norm"] = norm;
   metrics["learning_rate"] = LearningRate();
   if (verdict != Verdict::kSkip) {
-    if (options_.max_gradient_norm > 0 && norm > options_.max_gradient_norm) {
-      ScaleGradients(parameters, options_.max_gradient_norm / norm);
+    if (const double most = options_.max_gradient_norm; most > 0) {
+      metrics["gradient_clipped"] = norm > most ? 1 : 0;
+      if (norm > most) ScaleGradients(parameters, most / norm);
     }
     state_->optimizer().Step(LearningRate());
     state_->UpdateAverages();

@@ -135,5 +135,22 @@ INSTANTIATE_TEST_SUITE_P(Methods, PrecisionStepTest,
                            return MethodName(info.param);
                          });
 
+TEST(OverflowTest, GradientsThatOverflowLeaveTheLossANumber) {
+  TrainOptions options;
+  options.precision = Precision::kFp16;
+  for (const Method method : {Method::kEdm, Method::kCm, Method::kCtm}) {
+    options.method = method;
+    // The last layer's gradient overflows in all losses: there is no ratio of
+    // CTM's two, and only a smaller loss scale is of help.
+    const StepOutcome r = TakeStep(options, at::kFloat, std::exp2(40));
+    EXPECT_TRUE(std::isfinite(r.metrics.at("loss"))) << MethodName(method);
+    bool finite = true;
+    for (const at::Tensor& g : r.gradients) {
+      finite = finite && g.isfinite().all().item<bool>();
+    }
+    EXPECT_FALSE(finite) << MethodName(method);
+  }
+}
+
 }  // namespace
 }  // namespace retort::train

@@ -7,6 +7,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/base/file.h"
@@ -161,6 +162,38 @@ INSTANTIATE_TEST_SUITE_P(Methods, ResumeTest,
                            return MethodName(info.param);
                          });
 
+// Dropout, two parts per batch, and every number format.
+class PrecisionResumeTest
+    : public TrainerTest,
+      public ::testing::WithParamInterface<std::tuple<Method, Precision>> {};
+
+TEST_P(PrecisionResumeTest, AnInterruptedRunGivesTheSameWeightsBitForBit) {
+  const Method method = std::get<0>(GetParam());
+  options_.precision = std::get<1>(GetParam());
+  options_.accumulation = 2;
+  ASSERT_THAT(Run(Parts(method, "whole")), IsOk());
+  PauseAt(3);
+  ASSERT_THAT(Run(Parts(method, "parts")), IsOk());
+  control_.pause = false;
+  recorder_.ticks.clear();
+  ASSERT_THAT(Run(Parts(method, "parts")), IsOk());
+  EXPECT_EQ(recorder_.ticks.front().step, 4);
+  EXPECT_EQ(recorder_.ticks.back().metrics.count("loss"), 1u);
+  ExpectSameBytes(Weights("whole"), Weights("parts"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Formats, PrecisionResumeTest,
+    ::testing::Combine(
+        ::testing::Values(Method::kEdm, Method::kCm, Method::kCtm),
+        ::testing::Values(Precision::kFp32, Precision::kBf16,
+                          Precision::kFp16)),
+    [](const auto& info) {
+      const char* const names[] = {"Fp32", "Bf16", "Fp16"};
+      return MethodName(std::get<0>(info.param)) +
+             names[static_cast<int>(std::get<1>(info.param))];
+    });
+
 TEST_F(TrainerTest, WritesAModelWithItsLineage) {
   RETORT_ASSERT_OK_AND_ASSIGN(const TrainResult result,
                               Run(Parts(Method::kEdm, "job")));
@@ -211,6 +244,17 @@ TEST_F(TrainerTest, WarmsTheLearningRateUpOverTheImagesAsked) {
     rates.push_back(tick.metrics.at("learning_rate") / 1e-2);
   }
   EXPECT_THAT(rates, Pointwise(DoubleEq(), {0.0, 0.25, 0.5, 0.75, 1.0, 1.0}));
+}
+
+TEST_F(TrainerTest, TellsTheShareOfStepsWhoseGradientWasClipped) {
+  options_.log_every = 3;
+  options_.max_gradient_norm = 1e-6;
+  ASSERT_THAT(Run(Parts(Method::kEdm, "always")), IsOk());
+  EXPECT_EQ(recorder_.ticks.back().metrics.at("gradient_clipped"), 1);
+  EXPECT_GT(recorder_.ticks.back().metrics.at("gradient_norm"), 1e-6);
+  options_.max_gradient_norm = 1e6;
+  ASSERT_THAT(Run(Parts(Method::kEdm, "never")), IsOk());
+  EXPECT_EQ(recorder_.ticks.back().metrics.at("gradient_clipped"), 0);
 }
 
 TEST_F(TrainerTest, WritesACheckpointWhenAsked) {
