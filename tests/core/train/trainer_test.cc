@@ -184,10 +184,10 @@ TEST_P(PrecisionResumeTest, AnInterruptedRunGivesTheSameWeightsBitForBit) {
 
 INSTANTIATE_TEST_SUITE_P(
     Formats, PrecisionResumeTest,
-    ::testing::Combine(
-        ::testing::Values(Method::kEdm, Method::kCm, Method::kCtm),
-        ::testing::Values(Precision::kFp32, Precision::kBf16,
-                          Precision::kFp16)),
+    ::testing::Combine(::testing::Values(Method::kEdm, Method::kCm,
+                                         Method::kCtm),
+                       ::testing::Values(Precision::kFp32, Precision::kBf16,
+                                         Precision::kFp16)),
     [](const auto& info) {
       const char* const names[] = {"Fp32", "Bf16", "Fp16"};
       return MethodName(std::get<0>(info.param)) +
