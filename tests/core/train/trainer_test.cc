@@ -162,6 +162,11 @@ INSTANTIATE_TEST_SUITE_P(Methods, ResumeTest,
                            return MethodName(info.param);
                          });
 
+std::string FormatName(Precision precision) {
+  if (precision == Precision::kFp32) return "Fp32";
+  return precision == Precision::kBf16 ? "Bf16" : "Fp16";
+}
+
 // Dropout, two parts per batch, and every number format.
 class PrecisionResumeTest
     : public TrainerTest,
@@ -189,9 +194,8 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(Precision::kFp32, Precision::kBf16,
                                          Precision::kFp16)),
     [](const auto& info) {
-      const char* const names[] = {"Fp32", "Bf16", "Fp16"};
       return MethodName(std::get<0>(info.param)) +
-             names[static_cast<int>(std::get<1>(info.param))];
+             FormatName(std::get<1>(info.param));
     });
 
 TEST_F(TrainerTest, WritesAModelWithItsLineage) {
