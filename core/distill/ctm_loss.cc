@@ -286,7 +286,11 @@ CtmTotal CtmLoss::Combine(const nn::ConsistencyModel& student, int64_t step,
         IndexOf(parameters, student.denoiser().LastLayerWeight());
     const double ratio =
         LastLayerNorm(g_ctm, last) / (LastLayerNorm(g_dsm, last) + 1e-4);
-    result.adaptive_weight = std::min(std::max(ratio, 0.0), 1e4);
+    // Gradients that overflowed (float16) give no ratio: they stay in the sum,
+    // where the caller sees them, and the losses stay numbers.
+    if (!std::isnan(ratio)) {
+      result.adaptive_weight = std::min(std::max(ratio, 0.0), 1e4);
+    }
   }
   const double dsm_weight = options_.denoising_weight * result.adaptive_weight;
   SetCombinedGradients(parameters, options_.consistency_weight, g_ctm,
