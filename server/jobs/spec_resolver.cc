@@ -13,6 +13,7 @@
 #include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
 #include "server/jobs/model_facts.h"
+#include "server/jobs/not_there_yet.h"
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
 #include "server/jobs/training_fields.h"
@@ -70,6 +71,7 @@ class Resolution {
                       "says nothing to do; give one of train_teacher, "
                       "estimate_preconditioning, distill, evaluate");
     }
+    RefuseWhatIsNotThere(*spec, &problems_);
     return problems_.ToStatus();
   }
 
@@ -510,12 +512,6 @@ class Resolution {
     }
     problems_.Require(v1::DistillSpec::Distance_IsValid(task->distance()),
                       at + ".distance", "is unknown");
-    if (task->distance() == v1::DistillSpec::DISTANCE_LPIPS) {
-      problems_.Fail(service::NotImplemented(
-          "DISTANCE_LPIPS",
-          "use DISTANCE_PSEUDO_HUBER (the default), DISTANCE_L2 or "
-          "DISTANCE_L1"));
-    }
     RETORT_DEFAULT(task, grid_size, 18);
     Count(task->grid_size(), 2, kMaxTimes, at + ".grid_size");
     if (task->step_strategy() == v1::DistillSpec::STEP_STRATEGY_UNSPECIFIED) {

@@ -49,6 +49,9 @@ absl::Status CheckFormat(v1::ImportModelHeader::Format format) {
     case v1::ImportModelHeader::FORMAT_PYTORCH_ZIP:
       return service::NotImplemented("import of PyTorch zip files",
                                      "convert the weights to safetensors");
+    case v1::ImportModelHeader::FORMAT_TORCHSCRIPT:
+      return service::NotImplemented("import of TorchScript modules",
+                                     "use the built-in feature extractor");
     default:
       return service::BadField("header.format", "is not a known format");
   }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
+#include "server/base/error.h"
 #include "server/rpc/status.h"
 
 namespace retort::rpc {
@@ -29,6 +30,11 @@ ExportReactor::ExportReactor(const v1::ExportModelRequest& request,
 
 absl::Status ExportReactor::Open(const v1::ExportModelRequest& request,
                                  registry::ModelStore* models) {
+  if (request.conversion() != v1::ExportModelRequest::CONVERSION_UNSPECIFIED) {
+    return service::NotImplemented(
+        "export in another format",
+        "leave conversion out for weights.safetensors");
+  }
   RETORT_ASSIGN_OR_RETURN(path_,
                           models->FilePath(request.name(), request.file()));
   RETORT_ASSIGN_OR_RETURN(left_, base::FileSize(path_));

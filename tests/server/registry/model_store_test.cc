@@ -171,9 +171,13 @@ TEST_F(ModelStoreTest, RefusesFilesThatAreTooLargeBeforeTheyCome) {
 
 TEST_F(ModelStoreTest, OtherFormatsAreNotImplementedYet) {
   v1::ImportModelHeader header = Header("x");
-  header.set_format(v1::ImportModelHeader::FORMAT_EDM_PICKLE);
-  EXPECT_THAT(store_->BeginImport(header),
-              StatusIs(absl::StatusCode::kUnimplemented));
+  for (const auto format : {v1::ImportModelHeader::FORMAT_EDM_PICKLE,
+                            v1::ImportModelHeader::FORMAT_PYTORCH_ZIP,
+                            v1::ImportModelHeader::FORMAT_TORCHSCRIPT}) {
+    header.set_format(format);
+    EXPECT_THAT(store_->BeginImport(header),
+                StatusIs(absl::StatusCode::kUnimplemented));
+  }
 }
 
 TEST_F(ModelStoreTest, ATakenIdIsRefusedBeforeTheBytesCome) {

@@ -59,11 +59,15 @@ class ModelServiceTest : public ServiceFixture {
     return messages;
   }
 
-  absl::StatusOr<std::string> Export(const std::string& file) {
+  absl::StatusOr<std::string> Export(
+      const std::string& file,
+      v1::ExportModelRequest::Conversion conversion =
+          v1::ExportModelRequest::CONVERSION_UNSPECIFIED) {
     grpc::ClientContext context;
     v1::ExportModelRequest request;
     request.set_name("projects/default/models/m");
     request.set_file(file);
+    request.set_conversion(conversion);
     auto reader = stub_->ExportModel(&context, request);
     std::string bytes;
     v1::ExportModelResponse piece;
@@ -101,6 +105,8 @@ TEST_F(ModelServiceTest, WhatIsImportedComesOutAgain) {
                               Export("manifest.json"));
   EXPECT_THAT(manifest, HasSubstr("img_resolution"));
   EXPECT_THAT(Export("none.svg"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Export("", v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP),
+              StatusIs(absl::StatusCode::kUnimplemented));
 }
 
 TEST_F(ModelServiceTest, AnImportBeginsWithItsHeader) {
