@@ -57,12 +57,9 @@ absl::StatusOr<Draw> DrawBatch(const TeacherSource& source,
   return draw;
 }
 
-// The term whose mean is l, and D along the way.
-at::Tensor SteinTerm(const TeacherSource& source, const Draw& draw, double t,
-                     at::Tensor* denoised) {
-  torch::NoGradGuard no_grad;
-  *denoised = source.denoise(draw.x, draw.t, draw.labels).to(at::kDouble);
-  return Dot(draw.eps, *denoised - draw.x0) / t;
+// The term whose mean is l.
+at::Tensor SteinTerm(const Draw& draw, double t, const at::Tensor& denoised) {
+  return Dot(draw.eps, denoised - draw.x0) / t;
 }
 
 // <v, J v>/d = <J' v, v>/d with random signs v: one backward pass is enough for
@@ -88,12 +85,14 @@ Evaluation Evaluate(const TeacherSource& source, const EstimateOptions& options,
   const bool stein = options.trace == TraceEstimator::kStein;
   const bool jvp = options.scale == ScaleEstimator::kJvp;
   if (stein && !jvp) {
-    out.l_term = SteinTerm(source, draw, t, &out.denoised);
+    torch::NoGradGuard no_grad;
+    out.denoised = source.denoise(draw.x, draw.t, draw.labels).to(at::kDouble);
+    out.l_term = SteinTerm(draw, t, out.denoised);
     return out;
   }
   LinearizedDenoiser linear(source, draw.x, draw.t, draw.labels);
   out.denoised = linear.value();
-  out.l_term = stein ? Dot(draw.eps, out.denoised - draw.x0) / t
+  out.l_term = stein ? SteinTerm(draw, t, out.denoised)
                      : HutchinsonTerm(linear, draw, source, probes);
   if (jvp) out.along_ode = linear.AlongOde();
   return out;

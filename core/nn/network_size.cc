@@ -1,8 +1,5 @@
 #include "core/nn/network_size.h"
 
-#include <string>
-
-#include "absl/strings/numbers.h"
 #include "core/nn/unet_plan.h"
 
 namespace retort::nn {
@@ -87,10 +84,7 @@ class Sizes {
   }
 
   int64_t LayerActivations(const LayerPlan& l) const {
-    // Names begin with the resolution of a layer's output: "32x32_block0".
-    int64_t side = 0;
-    if (!absl::SimpleAtoi(l.name.substr(0, l.name.find('x')), &side)) return 0;
-    const int64_t pixels = side * side;
+    const int64_t pixels = l.side * l.side;
     const int64_t in_pixels =
         l.down ? 4 * pixels : (l.up ? pixels / 4 : pixels);
     if (l.kind != Kind::kBlock) return l.in * in_pixels;

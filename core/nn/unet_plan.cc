@@ -34,8 +34,16 @@ class Planner {
                      res) != c_.attn_resolutions.end();
   }
 
-  static std::string Name(int64_t res, const std::string& suffix) {
-    return absl::StrCat(res, "x", res, "_", suffix);
+  static LayerPlan Layer(int64_t res, const std::string& suffix, Kind kind,
+                         int64_t in, int64_t out, bool attention = false) {
+    LayerPlan layer;
+    layer.name = absl::StrCat(res, "x", res, "_", suffix);
+    layer.kind = kind;
+    layer.in = in;
+    layer.out = out;
+    layer.attention = attention;
+    layer.side = res;
+    return layer;
   }
 
   void Encode(LayerPlan layer) {
@@ -53,30 +61,30 @@ class Planner {
     const int64_t res = c_.img_resolution >> level;
     const int64_t width = c_.model_channels * c_.channel_mult[level];
     if (level == 0) {
-      Encode({Name(res, "conv"), Kind::kConv, channels_,
-              song_ ? c_.model_channels : width});
+      Encode(Layer(res, "conv", Kind::kConv, channels_,
+                   song_ ? c_.model_channels : width));
     } else {
-      LayerPlan down{Name(res, "down"), Kind::kBlock, channels_, channels_};
+      LayerPlan down = Layer(res, "down", Kind::kBlock, channels_, channels_);
       down.down = true;
       Encode(down);
       if (song_) EncoderAux(res);
     }
     for (int64_t i = 0; i < c_.num_blocks; ++i) {
-      Encode({Name(res, absl::StrCat("block", i)), Kind::kBlock, channels_,
-              width, HasAttention(res)});
+      Encode(Layer(res, absl::StrCat("block", i), Kind::kBlock, channels_,
+                   width, HasAttention(res)));
     }
   }
 
   void EncoderAux(int64_t res) {
     if (c_.encoder_type == "skip") {
-      LayerPlan down{Name(res, "aux_down"), Kind::kAuxDown, aux_, aux_};
+      LayerPlan down = Layer(res, "aux_down", Kind::kAuxDown, aux_, aux_);
       down.down = true;
       plan_.encoder.push_back(down);
       plan_.encoder.push_back(
-          {Name(res, "aux_skip"), Kind::kAuxSkip, aux_, channels_});
+          Layer(res, "aux_skip", Kind::kAuxSkip, aux_, channels_));
     } else if (c_.encoder_type == "residual") {
-      LayerPlan residual{Name(res, "aux_residual"), Kind::kAuxResidual, aux_,
-                         channels_};
+      LayerPlan residual =
+          Layer(res, "aux_residual", Kind::kAuxResidual, aux_, channels_);
       residual.down = true;
       plan_.encoder.push_back(residual);
       aux_ = channels_;
@@ -87,16 +95,16 @@ class Planner {
     const int64_t res = c_.img_resolution >> level;
     const int64_t width = c_.model_channels * c_.channel_mult[level];
     if (deepest) {
-      Decode({Name(res, "in0"), Kind::kBlock, channels_, channels_, true});
-      Decode({Name(res, "in1"), Kind::kBlock, channels_, channels_});
+      Decode(Layer(res, "in0", Kind::kBlock, channels_, channels_, true));
+      Decode(Layer(res, "in1", Kind::kBlock, channels_, channels_));
     } else {
-      LayerPlan up{Name(res, "up"), Kind::kBlock, channels_, channels_};
+      LayerPlan up = Layer(res, "up", Kind::kBlock, channels_, channels_);
       up.up = true;
       Decode(up);
     }
     for (int64_t i = 0; i <= c_.num_blocks; ++i) {
-      LayerPlan block{Name(res, absl::StrCat("block", i)), Kind::kBlock,
-                      channels_ + skips_.back(), width};
+      LayerPlan block = Layer(res, absl::StrCat("block", i), Kind::kBlock,
+                              channels_ + skips_.back(), width);
       skips_.pop_back();
       // SongUNet attends once per resolution on the way up.
       block.attention = HasAttention(res) && (!song_ || i == c_.num_blocks);
@@ -111,14 +119,14 @@ class Planner {
   void DecoderAux(int64_t res, bool deepest) {
     const int64_t image = c_.img_channels;
     if (c_.decoder_type == "skip" && !deepest) {
-      LayerPlan up{Name(res, "aux_up"), Kind::kAuxUp, image, image};
+      LayerPlan up = Layer(res, "aux_up", Kind::kAuxUp, image, image);
       up.up = true;
       plan_.decoder.push_back(up);
     }
     plan_.decoder.push_back(
-        {Name(res, "aux_norm"), Kind::kAuxNorm, channels_, channels_});
+        Layer(res, "aux_norm", Kind::kAuxNorm, channels_, channels_));
     plan_.decoder.push_back(
-        {Name(res, "aux_conv"), Kind::kAuxConv, channels_, image});
+        Layer(res, "aux_conv", Kind::kAuxConv, channels_, image));
   }
 
   const NetworkConfig& c_;

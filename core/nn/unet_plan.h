@@ -29,6 +29,7 @@ struct LayerPlan {
   bool up = false;
   bool down = false;
   bool takes_skip = false;  // its input is joined with an encoder's output
+  int64_t side = 0;         // height and width of its output
 };
 
 // The layers of a network in order, as data: what the constructor builds, the

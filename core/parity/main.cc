@@ -57,14 +57,18 @@ void PrintRow(const CaseContext& c) {
   double abs_error = 0, l2_error = 0;
   int elementwise = 0, whole = 0, held = 0;
   for (const TensorResult& r : c.results()) {
-    if (absl::StrContains(r.allowed, "L2")) {
-      l2_error = std::max(l2_error, r.max_rel_error);
-      ++whole;
-    } else if (r.allowed == "holds") {
-      ++held;
-    } else {
-      abs_error = std::max(abs_error, r.max_abs_error);
-      ++elementwise;
+    switch (r.rule) {
+      case TensorResult::Rule::kWholeL2:
+        l2_error = std::max(l2_error, r.max_rel_error);
+        ++whole;
+        break;
+      case TensorResult::Rule::kFact:
+        ++held;
+        break;
+      case TensorResult::Rule::kElementwise:
+        abs_error = std::max(abs_error, r.max_abs_error);
+        ++elementwise;
+        break;
     }
   }
   absl::PrintF("| `%s` | %d | %s | %d | %s | %d | %d | %s |\n", c.name(),

@@ -136,6 +136,7 @@ void CaseContext::Compare(const std::string& tensor, const at::Tensor& actual,
                           const Tolerance& tolerance) {
   TensorResult r;
   r.tensor = tensor;
+  if (tolerance.rel_l2 >= 0) r.rule = TensorResult::Rule::kWholeL2;
   r.allowed = AllowedText(tolerance);
   if (!actual.defined() || !expected.defined() ||
       !ShapesAgree(actual, expected)) {
@@ -176,6 +177,7 @@ void CaseContext::CompareScalar(const std::string& tensor, double actual,
 void CaseContext::Expect(const std::string& what, bool held) {
   TensorResult r;
   r.tensor = what;
+  r.rule = TensorResult::Rule::kFact;
   r.allowed = "holds";
   r.ok = held;
   results_.push_back(r);

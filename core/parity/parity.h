@@ -48,7 +48,10 @@ struct Tolerance {
 
 // One line of the report.
 struct TensorResult {
+  enum class Rule { kElementwise, kWholeL2, kFact };
+
   std::string tensor;
+  Rule rule = Rule::kElementwise;
   double max_abs_error = 0;
   double max_rel_error =
       0;  // max |a - b| / max(|b|, 1e-12); L2 ratio if rel_l2

@@ -6,9 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/file.h"
 #include "core/base/log.h"
-#include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
 #include "core/eval/feature_extractor.h"
 #include "core/eval/interval.h"
@@ -96,10 +94,7 @@ absl::Status CheckImages(const Evaluation& e) {
 
 absl::StatusOr<eval::Reference> ReferenceOf(Evaluation& e) {
   eval::ReferenceOptions options;
-  // <root>/jobs/<id> is the job's folder.
-  const std::string root =
-      base::ParentDir(base::ParentDir(e.context.assignment.job_dir()));
-  options.cache_dir = base::DataDir(root).cache_dir();
+  options.cache_dir = e.context.CacheDir();
   options.kept_features = e.metrics.KeptReal();
   options.progress = [&](int64_t done, int64_t total) {
     e.report.Report("features of real images", done, total, done);

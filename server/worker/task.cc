@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/file.h"
 #include "core/base/log.h"
+#include "core/base/run_dir.h"
 #include "server/worker/estimate_task.h"
 #include "server/worker/evaluate_task.h"
 #include "server/worker/train_task.h"
@@ -56,6 +58,13 @@ absl::StatusOr<std::string> TaskContext::ModelDir(
   if (found != assignment.model_dirs().end()) return found->second;
   return absl::InvalidArgumentError(
       absl::StrCat("the server gave no folder for model '", name, "'"));
+}
+
+std::string TaskContext::CacheDir() const {
+  // <root>/jobs/<id> is the job's folder.
+  const std::string root =
+      base::ParentDir(base::ParentDir(assignment.job_dir()));
+  return base::DataDir(root).cache_dir();
 }
 
 TaskEnded StoppedEnd(StopReason reason, absl::string_view where) {

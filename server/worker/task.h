@@ -46,6 +46,9 @@ struct TaskContext {
   // The folder of a model that the spec names; InvalidArgument if the server
   // did not send it.
   absl::StatusOr<std::string> ModelDir(const std::string& name) const;
+
+  // Where what many jobs need is kept, in the service's data folder.
+  std::string CacheDir() const;
 };
 
 // Does what the assignment's spec says; a training with a rehearsal ends with

@@ -3,8 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/file.h"
-#include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
 #include "core/eval/frechet.h"
 #include "core/eval/reference_statistics.h"
@@ -62,10 +60,7 @@ absl::Status Validation::Prepare(const ValidationParts& parts) {
       extractor_, eval::FeatureExtractor::Load(
                       dir, {config.img_channels, config.img_resolution}));
   eval::ReferenceOptions options;
-  // <root>/jobs/<id> is the job's folder.
-  const std::string root =
-      base::ParentDir(base::ParentDir(context_.assignment.job_dir()));
-  options.cache_dir = base::DataDir(root).cache_dir();
+  options.cache_dir = context_.CacheDir();
   options.progress = [this](int64_t, int64_t) {
     return !context_.control->stopping();
   };

@@ -12,6 +12,7 @@
 #include "core/analytic/analytic_table.h"
 #include "core/analytic/gaussian_source.h"
 #include "core/data/tensor_dataset.h"
+#include "tests/core/analytic/estimate.h"
 #include "tests/support/status_matchers.h"
 
 namespace retort::analytic {
@@ -32,13 +33,6 @@ EstimateOptions SmallOptions() {
   options.knots = 40;
   options.samples = 1024;
   return options;
-}
-
-TeacherStatistics Estimate(const TeacherSource& source,
-                           const EstimateOptions& options) {
-  auto result = EstimateStatistics(source, math::NoiseSchedule(), options);
-  EXPECT_THAT(result, IsOk());
-  return *std::move(result);
 }
 
 TEST(EstimatorTest, SteinAgreesWithTheClosedFormWithinItsErrors) {

@@ -12,6 +12,7 @@
 #include "core/analytic/estimator.h"
 #include "core/analytic/gaussian_source.h"
 #include "core/analytic/mixture_source.h"
+#include "tests/core/analytic/estimate.h"
 #include "tests/support/status_matchers.h"
 
 namespace retort::analytic {
@@ -33,13 +34,6 @@ EstimateOptions JvpOptions() {
   return options;
 }
 
-TeacherStatistics EstimateScales(const TeacherSource& source,
-                                 const EstimateOptions& options) {
-  auto result = EstimateStatistics(source, math::NoiseSchedule(), options);
-  EXPECT_THAT(result, IsOk());
-  return *std::move(result);
-}
-
 // A linear teacher D_i = k a_i x_i, ideal for k = 1. s in closed form: x_i has
 // variance v_i + t^2, dx_i/dlambda = (k a_i - 1) x_i, da/dlambda = 2 a (1 - a).
 double LinearScale(const at::Tensor& v, double k, double t) {
@@ -59,7 +53,7 @@ TEST(ScaleEstimatorTest, AgreesWithTheClosedFormForIdealAndOtherTeachers) {
                          const at::Tensor& labels) {
       return k * ideal(x, t, labels);
     };
-    const auto found = EstimateScales(source, JvpOptions());
+    const auto found = Estimate(source, JvpOptions());
     double chi2 = 0;
     for (size_t i = 1; i + 1 < found.knots.size(); ++i) {
       const KnotStatistics& knot = found.knots[i];
@@ -78,11 +72,11 @@ TEST(ScaleEstimatorTest, BothScalesGiveTheSameTableForAnIdealTeacher) {
   EstimateOptions options = JvpOptions();
   options.samples = 4096;
   options.knots = 120;
-  const TeacherStatistics statistics = EstimateScales(source, options);
+  const TeacherStatistics statistics = Estimate(source, options);
   const auto jvp = AnalyticTable::FromStatistics(statistics).value();
   options.scale = ScaleEstimator::kRms;
   const auto rms =
-      AnalyticTable::FromStatistics(EstimateScales(source, options)).value();
+      AnalyticTable::FromStatistics(Estimate(source, options)).value();
   for (double t : {40.0, 3.0, 0.5, 0.05, 0.01}) {
     // The error of an integral of s adds up from the largest time on.
     double variance = 0;
@@ -143,7 +137,7 @@ TEST(ScaleEstimatorTest, AllEstimatorsAgreeOnAMixture) {
     EstimateOptions options = JvpOptions();
     options.trace = trace;
     options.samples = 4096;
-    const auto found = EstimateScales(source, options);
+    const auto found = Estimate(source, options);
     for (size_t i = 2; i + 2 < found.knots.size(); i += 5) {
       const KnotStatistics& knot = found.knots[i];
       const auto exact = MixtureByQuadrature(source, mixture, knot.t);
@@ -161,18 +155,18 @@ TEST(ScaleEstimatorTest, CostsAreCountedInForwardPasses) {
   options.knots = 2;
   options.samples = 10;
   const TeacherSource source = MakeGaussianSource(ScaleVariances());
-  EXPECT_EQ(EstimateScales(source, options).forward_equivalents, 2 * 10 * 6);
+  EXPECT_EQ(Estimate(source, options).forward_equivalents, 2 * 10 * 6);
   options.trace = TraceEstimator::kHutchinson;
-  EXPECT_EQ(EstimateScales(source, options).forward_equivalents, 2 * 10 * 8);
+  EXPECT_EQ(Estimate(source, options).forward_equivalents, 2 * 10 * 8);
   options.scale = ScaleEstimator::kRms;
-  EXPECT_EQ(EstimateScales(source, options).forward_equivalents, 2 * 10 * 3);
+  EXPECT_EQ(Estimate(source, options).forward_equivalents, 2 * 10 * 3);
 }
 
 TEST(ScaleEstimatorTest, IsotropicDataLeaveSConstant) {
   EstimateOptions options = JvpOptions();
   options.samples = 256;
-  const auto found = EstimateScales(
-      MakeGaussianSource(at::full({8}, 0.25, at::kDouble)), options);
+  const auto found =
+      Estimate(MakeGaussianSource(at::full({8}, 0.25, at::kDouble)), options);
   const auto table = AnalyticTable::FromStatistics(found).value();
   EXPECT_THAT(table->ln_s(), ::testing::Each(0.0));
 }
@@ -181,8 +175,7 @@ TEST(ScaleEstimatorTest, AToleranceEndsKnotsEarly) {
   EstimateOptions options = JvpOptions();
   options.samples = 4096;
   options.tolerance = 0.05;
-  const auto found =
-      EstimateScales(MakeGaussianSource(ScaleVariances()), options);
+  const auto found = Estimate(MakeGaussianSource(ScaleVariances()), options);
   EXPECT_LT(found.network_calls, options.knots * options.samples / 2);
   for (const KnotStatistics& knot : found.knots) {
     EXPECT_LE(knot.l_se, 0.05);

@@ -59,6 +59,20 @@ class TaskTest : public ::testing::Test {
     (*context_.assignment.mutable_model_dirs())[name] = dir_ / name;
   }
 
+  // A small estimate for the teacher "t", which it makes.
+  v1::EstimatePreconditioningSpec* SetEstimateSpec() {
+    AddModel("t", "teacher");
+    auto* spec =
+        context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
+    spec->set_teacher("t");
+    spec->mutable_data()->set_path(dir_ / "data");
+    spec->set_knots(4);
+    spec->set_samples_per_knot(4);
+    spec->set_trajectories(4);
+    spec->set_grid_size(3);
+    return spec;
+  }
+
   std::string Result() { return dir_ / "job/result"; }
 
   testing::TempDir dir_;
@@ -163,15 +177,7 @@ TEST_F(TaskTest, DistillsATrajectoryModel) {
 }
 
 TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
-  AddModel("t", "teacher");
-  auto* spec =
-      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
-  spec->set_teacher("t");
-  spec->mutable_data()->set_path(dir_ / "data");
-  spec->set_knots(4);
-  spec->set_samples_per_knot(4);
-  spec->set_trajectories(4);
-  spec->set_grid_size(3);
+  SetEstimateSpec();
   TaskEnded ended = RunTask(context_);
   ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
   EXPECT_TRUE(base::FileExists(Result() + "/preconditioning.svg"));
@@ -191,16 +197,7 @@ TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
 }
 
 TEST_F(TaskTest, AStudentCarriesItsSpectralFitBesideItsWeights) {
-  AddModel("t", "teacher");
-  auto* spec =
-      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
-  spec->set_teacher("t");
-  spec->mutable_data()->set_path(dir_ / "data");
-  spec->set_knots(4);
-  spec->set_samples_per_knot(4);
-  spec->set_trajectories(4);
-  spec->set_grid_size(3);
-  spec->set_spectral(true);
+  SetEstimateSpec()->set_spectral(true);
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
   (*context_.assignment.mutable_model_dirs())["p"] = Result();
   auto* distill = context_.assignment.mutable_spec()->mutable_distill();
@@ -228,14 +225,7 @@ TEST_F(TaskTest, AStudentCarriesItsSpectralFitBesideItsWeights) {
 }
 
 TEST_F(TaskTest, RefusesTablesThatWereEstimatedForAnotherTeacher) {
-  AddModel("t", "teacher");
-  auto* spec =
-      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
-  spec->set_teacher("t");
-  spec->mutable_data()->set_path(dir_ / "data");
-  spec->set_knots(4);
-  spec->set_samples_per_knot(4);
-  spec->set_trajectories(-1);
+  SetEstimateSpec()->set_trajectories(-1);
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
 
   (*context_.assignment.mutable_model_dirs())["p"] = Result();
