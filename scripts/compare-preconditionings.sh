@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 # bcm is ctm in this form (docs/science.md): nothing to compare.
-[ ${#names[@]} -gt 0 ] || names=(ctm analytic analytic-forward fitted-state fitted-denoiser)
+[ ${#names[@]} -gt 0 ] || names=(ctm analytic analytic-forward fitted-state fitted-denoiser fitted-spectral)
 
 for name in "${names[@]}"; do
   "$here/scripts/demo.sh" "${demo[@]}" --out "$out" --preconditioning "$name"

@@ -8,8 +8,9 @@
 #
 #   --out DIR               where results go (default demo-out/)
 #   --preconditioning NAME  ctm, bcm, analytic (the paper's), analytic-forward,
-#                           fitted-state or fitted-denoiser; the default is
-#                           what was best at this length (see README)
+#                           fitted-state, fitted-denoiser or fitted-spectral;
+#                           the default is what was best at this length (see
+#                           README)
 #   --keep                  leave the server running at the end
 #   --no-apt                do not install distribution packages
 #   --bin DIR               use the binaries there: no set-up, no build
@@ -35,14 +36,14 @@ while [ $# -gt 0 ]; do
     --keep) keep=1 ;;
     --no-apt) bootstrap+=(--no-apt) ;;
     --bin) bin=$(cd "${2:?--bin needs a folder}" && pwd) || die "no folder $2"; shift ;;
-    -h|--help) sed -n '2,17p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,18p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) die "unknown option '$1'; see scripts/demo.sh --help" ;;
   esac
   shift
 done
 case "$precond" in
-  ctm|bcm|analytic|analytic-forward|fitted-state|fitted-denoiser) ;;
-  *) die "no preconditioning '$precond'; one of ctm, bcm, analytic, analytic-forward, fitted-state, fitted-denoiser" ;;
+  ctm|bcm|analytic|analytic-forward|fitted-state|fitted-denoiser|fitted-spectral) ;;
+  *) die "no preconditioning '$precond'; one of ctm, bcm, analytic, analytic-forward, fitted-state, fitted-denoiser, fitted-spectral" ;;
 esac
 mkdir -p "$out" || die "cannot create $out"
 out=$(cd "$out" && pwd)

@@ -5,6 +5,9 @@ reports quality against iterations.
 
     scripts/experiment-preconditionings.py --bin build/release/bin --data DIR
 
+Two kinds of student have ctm's preconditioning and one other choice changed:
+the draw of the number of teacher steps, the start of the second time's branch.
+
 Starts a retortd on DIR unless one runs there, submits what is missing and
 waits. It can be stopped at any time and started again: jobs are named after
 what they are, finished ones are not run again, and unfinished ones go on from
@@ -25,8 +28,13 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 RECIPES = HERE / "recipes" / "experiment"
-KINDS = ["ctm", "bcm", "analytic", "analytic-forward", "fitted-state", "fitted-denoiser", "fitted-spectral"]
+# Names of the students' kinds: every preconditioning, and ctm with one other choice changed.
+KINDS = ["ctm", "bcm", "analytic", "analytic-forward", "fitted-state", "fitted-denoiser", "fitted-spectral",
+         "ctm-uniform-steps", "ctm-random-second-time"]
 WITHOUT_TABLES = ("ctm", "bcm")
+CHANGED = {"ctm-uniform-steps": ("ctm", ["spec.distill.step_strategy=uniform"]),
+           "ctm-random-second-time": ("ctm", ["spec.distill.zero_init_second_time=false"])}
+NOT_FOUND = 3  # exit code of retort
 T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}  # Student's t, by seeds
 
 
@@ -66,6 +74,8 @@ class Service:
     def call(self, *args):
         done = subprocess.run([str(self.bin / "retort"), "--server", self.address, "--json", *args],
                               capture_output=True, text=True)
+        if done.returncode == NOT_FOUND:
+            raise LookupError(done.stderr.strip())
         if done.returncode != 0:
             raise RuntimeError(f"retort {' '.join(args)}: {done.stderr.strip()}")
         return json.loads(done.stdout) if done.stdout.strip() else {}
@@ -73,10 +83,8 @@ class Service:
     def find(self, what, name):
         try:
             return self.call(what, "get", name)
-        except RuntimeError as error:
-            if "there is no" in str(error) or "NOT_FOUND" in str(error) or "not found" in str(error):
-                return None
-            raise
+        except LookupError:
+            return None
 
     def ensure_model(self, name, folder):
         if self.find("models", name) is None:
@@ -231,8 +239,10 @@ def main():
         jobs = []
         for seed in args.seeds:
             for kind in args.kinds:
-                settings = [threads, f"spec.distill.preconditioning={kind}", f"spec.distill.training.seed={seed}", *args.set]
-                if kind not in WITHOUT_TABLES:
+                preconditioning, changed = CHANGED.get(kind, (kind, []))
+                settings = [threads, f"spec.distill.preconditioning={preconditioning}",
+                            f"spec.distill.training.seed={seed}", *changed, *args.set]
+                if preconditioning not in WITHOUT_TABLES:
                     settings.append("spec.distill.preconditioning_artifact=fmnist16-preconditioning")
                 if args.iterations:
                     settings.append(f"spec.distill.training.iterations={args.iterations}")

@@ -40,6 +40,10 @@ absl::StatusOr<PreconditioningArtefact> EstimatePreconditioning(
     base::Clock* clock, const ProgressCallback& progress = nullptr,
     const StopCallback& stop = nullptr);
 
+// The paper's bound on the cost of an estimation, as a share of the training
+// that it serves (arXiv 2502.02922, section 3.3).
+inline constexpr double kLargestCostShare = 0.01;
+
 // Returns for people what the estimation cost, as a share of the training that
 // it serves if one was named.
 std::string CostSentence(const PreconditioningArtefact& artefact);

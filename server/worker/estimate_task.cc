@@ -32,7 +32,11 @@ void ReportCost(const TaskContext& context,
   const auto share = artefact.CostShare();
   if (share) metrics["cost_share"] = *share;
   ReportMetrics(context.outbox, "estimated", steps, metrics);
-  RETORT_LOG(info, "{}", analytic::CostSentence(artefact));
+  const std::string sentence = analytic::CostSentence(artefact);
+  RETORT_LOG(info, "{}", sentence);
+  if (share && *share > analytic::kLargestCostShare) {
+    context.outbox->SendWarning(sentence);
+  }
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class TaskTest : public ::testing::Test {
  protected:
@@ -194,6 +195,16 @@ TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
   ended = RunTask(context_);
   ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
   EXPECT_THAT(LoadModel(dir_ / "job2/result"), IsOk());
+}
+
+TEST_F(TaskTest, WarnsOfAnEstimateThatCostsMoreThanThePaperAllows) {
+  SetEstimateSpec()->set_served_iterations(1'000'000);
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+  EXPECT_THAT(outbox_.warnings, IsEmpty());
+  SetEstimateSpec()->set_served_iterations(1);
+  context_.assignment.set_job_dir(dir_ / "job2");
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+  EXPECT_THAT(outbox_.warnings, ElementsAre(HasSubstr("above 1 %")));
 }
 
 TEST_F(TaskTest, AStudentCarriesItsSpectralFitBesideItsWeights) {
