@@ -261,6 +261,7 @@ CtmLossResult CtmLoss::AddPart(const nn::ConsistencyModel& student,
   };
   CtmLossResult r;
   Consistency(student, target, teacher, batch, draws, part.dropout_seed, &r);
+  if (part.on_estimate) part.on_estimate(r.estimate);
   const at::Tensor l_ctm = r.consistency.mean();
   add_gradients(l_ctm, &sums->consistency_gradient);
   sums->consistency += part.share * l_ctm.item<double>();
@@ -279,13 +280,14 @@ CtmTotal CtmLoss::Combine(const nn::ConsistencyModel& student, int64_t step,
   const variable_list& g_ctm = sums.consistency_gradient;
   const variable_list& g_dsm = sums.denoising_gradient;
   CtmTotal result;
+  const int64_t last =
+      IndexOf(parameters, student.denoiser().LastLayerWeight());
+  const double ctm_norm = LastLayerNorm(g_ctm, last);
+  result.last_layer_norm = options_.consistency_weight * ctm_norm;
   if (!g_dsm.empty() && options_.adaptive_weight &&
       step >= options_.adaptive_from_step) {
     // CTM, Eq. 12.
-    const int64_t last =
-        IndexOf(parameters, student.denoiser().LastLayerWeight());
-    const double ratio =
-        LastLayerNorm(g_ctm, last) / (LastLayerNorm(g_dsm, last) + 1e-4);
+    const double ratio = ctm_norm / (LastLayerNorm(g_dsm, last) + 1e-4);
     // Gradients that overflowed (float16) give no ratio: they stay in the sum,
     // where the caller sees them, and the losses stay numbers.
     if (!std::isnan(ratio)) {

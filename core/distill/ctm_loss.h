@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -79,6 +80,9 @@ struct CtmPart {
   double share = 1;       // of the batch
   double loss_scale = 1;  // a power of two, in effect while gradients are taken
   uint64_t dropout_seed = 0;
+  // Called with the estimate before its graph is given up, for further terms
+  // (core/train/adversary.h); must leave the graph whole. May be empty.
+  std::function<void(const at::Tensor& estimate)> on_estimate;
 };
 
 // Both losses, their gradients still apart: sums over the parts of a batch.
@@ -92,6 +96,8 @@ struct CtmSums {
 struct CtmTotal {
   double adaptive_weight = 1;  // w
   double total = 0;
+  // Of the consistency loss' gradient, as it is in the total.
+  double last_layer_norm = 0;
 };
 
 // The loss of consistency trajectory models (Kim et al. 2024, Eqs. 9 to 12)

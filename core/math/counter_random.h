@@ -37,6 +37,7 @@ enum class RandomStream : uint32_t {
   kSampleLabel = 13,
   kTrajectory = 14,
   kEvaluation = 15,
+  kAugmentNormal = 16,
 };
 
 struct Stream {

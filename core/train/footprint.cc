@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/distill/discriminator.h"
 #include "core/nn/network_size.h"
 
 namespace retort::train {
@@ -25,9 +26,20 @@ constexpr int64_t kInferenceShare = 4;
 int64_t Graphs(Method method) { return method == Method::kCtm ? 2 : 1; }
 
 // Sets of gradients at the peak of a step. CTM takes those of both losses, sums
-// them, and still holds those of the step before.
+// them, and still holds those of the step before. A discriminator's for the
+// student are one more.
 int64_t GradientSets(const FootprintOptions& o) {
-  return o.method == Method::kCtm && o.denoising ? 3 : 1;
+  return (o.method == Method::kCtm && o.denoising ? 3 : 1) +
+         (o.gan_channels > 0 ? 1 : 0);
+}
+
+distill::DiscriminatorConfig DiscriminatorOf(const FootprintOptions& o) {
+  return {o.network.img_resolution, o.network.img_channels, o.network.label_dim,
+          o.gan_channels};
+}
+
+int64_t DiscriminatorParameters(const FootprintOptions& o) {
+  return o.gan_channels > 0 ? distill::CountParameters(DiscriminatorOf(o)) : 0;
 }
 
 int64_t WeightSets(const FootprintOptions& o) {
@@ -58,12 +70,23 @@ Footprint EstimateFootprint(const FootprintOptions& o) {
   f.activations =
       o.images * (width * Graphs(o.method) * nn::CountActivations(o.network) +
                   kFloat * LpipsActivations(o));
+  if (o.gan_channels > 0) {
+    const int64_t d = kFloat * DiscriminatorParameters(o);
+    f.weights += d;
+    f.gradients += d;
+    f.optimizer += 2 * d;
+    // For the student's gradient; by the discriminator's own, which is taken
+    // later, the student's graph is gone.
+    f.activations +=
+        o.images * kFloat * distill::CountActivations(DiscriminatorOf(o));
+  }
   f.runtime = kRuntimeBytes;
   return f;
 }
 
 int64_t CheckpointBytes(const FootprintOptions& o) {
-  return kFloat * (WeightSets(o) + 2) * nn::CountParameters(o.network);
+  return kFloat * ((WeightSets(o) + 2) * nn::CountParameters(o.network) +
+                   3 * DiscriminatorParameters(o));
 }
 
 int64_t InferenceBytes(const nn::NetworkConfig& network, int64_t images) {

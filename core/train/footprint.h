@@ -14,10 +14,11 @@ struct FootprintOptions {
   nn::NetworkConfig network;       // of the student (EDM: the teacher)
   int64_t teacher_parameters = 0;  // 0: there is no teacher
   int64_t images = 1;              // per process, of one part of its batch
-  int64_t averages = 1;    // of the weights, besides the stop-gradient one
-  bool half = false;       // activations of 16 bits
-  bool denoising = true;   // CTM's second loss
-  int64_t lpips_side = 0;  // of LPIPS' images; 0: another distance
+  int64_t averages = 1;      // of the weights, besides the stop-gradient one
+  bool half = false;         // activations of 16 bits
+  bool denoising = true;     // CTM's second loss
+  int64_t lpips_side = 0;    // of LPIPS' images; 0: another distance
+  int64_t gan_channels = 0;  // of the discriminator's first layer; 0: none
 };
 
 // In bytes; docs/science.md says how they come about and how they compare with
@@ -36,7 +37,7 @@ struct Footprint {
 
 Footprint EstimateFootprint(const FootprintOptions& options);
 
-// Bytes of one checkpoint: weights, moments, averages.
+// Bytes of one checkpoint: weights, moments, averages; the discriminator's too.
 int64_t CheckpointBytes(const FootprintOptions& options);
 
 // Bytes that a network needs to be called without gradients on so many images.

@@ -9,6 +9,7 @@
 #include "core/distill/ctm_loss.h"
 #include "core/math/counter_random.h"
 #include "core/nn/consistency_model.h"
+#include "core/train/adversary.h"
 #include "core/train/optimizer.h"
 
 namespace retort::train {
@@ -53,6 +54,12 @@ void Backward(const at::Tensor& total, const StepInput& part, int64_t parts) {
 
 void Unscale(nn::EdmDenoiser& net, double loss_scale) {
   if (loss_scale != 1) ScaleGradients(net.parameters(), 1 / loss_scale);
+}
+
+// Norm of the gradient of the last layer's weight.
+double LastGradientNorm(const nn::EdmDenoiser& net) {
+  const at::Tensor& g = net.LastLayerWeight().grad();
+  return g.defined() ? g.to(at::kDouble).norm().item<double>() : 0;
 }
 
 at::ScalarType ComputeType(Precision precision) {
@@ -110,6 +117,7 @@ class CmObjective : public Objective {
               std::shared_ptr<const distill::Distance> distance)
       : seed_(options.seed),
         parts_(options.accumulation),
+        gan_(options.gan),
         networks_(std::move(networks)),
         student_(networks_.student, networks_.jump),
         target_(networks_.target, networks_.jump),
@@ -117,22 +125,32 @@ class CmObjective : public Objective {
 
   Metrics TakeGradients(const StepInput& input) override {
     ClearGradients(*networks_.student);
+    AdversarialStep adversary(gan_, networks_.discriminator.get(),
+                              *networks_.student, input.step);
     double loss = 0;
     for (const StepInput& part : Cut(input, parts_)) {
       const distill::CmLossResult r = loss_.Evaluate(
           student_, target_, networks_.teacher.get(), part.batch,
           loss_.Draw(seed_, part.step, part.samples, ImageShape(part.batch)),
           DropoutSeed(*networks_.student, seed_, part));
+      const AdversarialStep::Part own = {part.batch, 1.0 / parts_,
+                                         part.loss_scale};
+      adversary.TakeStudentGradients(r.estimate, own);
       Backward(r.total, part, parts_);
+      adversary.TakeOwnGradients(r.estimate, own);
       loss += r.total.item<double>() / parts_;
     }
     Unscale(*networks_.student, input.loss_scale);
-    return {{"loss", loss}};
+    Metrics metrics;
+    loss += adversary.Combine(LastGradientNorm(*networks_.student), &metrics);
+    metrics["loss"] = loss;
+    return metrics;
   }
 
  private:
   const uint64_t seed_;
   const int64_t parts_;
+  const distill::GanOptions gan_;
   const Networks networks_;
   const nn::ConsistencyModel student_;
   const nn::ConsistencyModel target_;
@@ -145,27 +163,38 @@ class CtmObjective : public Objective {
                std::shared_ptr<const distill::Distance> distance)
       : seed_(options.seed),
         parts_(options.accumulation),
+        gan_(options.gan),
         networks_(std::move(networks)),
         student_(networks_.student, networks_.jump),
         target_(networks_.target, networks_.jump),
         loss_(options.ctm, std::move(distance)) {}
 
   Metrics TakeGradients(const StepInput& input) override {
+    AdversarialStep adversary(gan_, networks_.discriminator.get(),
+                              *networks_.student, input.step);
     distill::CtmSums sums;
     int64_t k = 0;  // one for the whole batch: a function of (seed, step)
     for (const StepInput& part : Cut(input, parts_)) {
       const distill::CtmDraws draws =
           loss_.Draw(seed_, part.step, part.samples, ImageShape(part.batch));
       k = draws.ode_steps;
-      loss_.AddPart(student_, target_, *networks_.teacher, part.batch, draws,
-                    {1.0 / parts_, part.loss_scale,
-                     DropoutSeed(*networks_.student, seed_, part)},
-                    &sums);
+      const AdversarialStep::Part own = {part.batch, 1.0 / parts_,
+                                         part.loss_scale};
+      const distill::CtmLossResult r = loss_.AddPart(
+          student_, target_, *networks_.teacher, part.batch, draws,
+          {1.0 / parts_, part.loss_scale,
+           DropoutSeed(*networks_.student, seed_, part),
+           [&](const at::Tensor& estimate) {
+             adversary.TakeStudentGradients(estimate, own);
+           }},
+          &sums);
+      adversary.TakeOwnGradients(r.estimate, own);
     }
     const distill::CtmTotal r = loss_.Combine(student_, input.step, sums);
-    Metrics metrics = {{"loss", r.total},
-                       {"consistency_loss", sums.consistency},
-                       {"ode_steps", static_cast<double>(k)}};
+    Metrics metrics;
+    metrics["loss"] = r.total + adversary.Combine(r.last_layer_norm, &metrics);
+    metrics["consistency_loss"] = sums.consistency;
+    metrics["ode_steps"] = static_cast<double>(k);
     if (!sums.denoising_gradient.empty()) {
       metrics["denoising_loss"] = sums.denoising * r.adaptive_weight;
       metrics["adaptive_weight"] = r.adaptive_weight;
@@ -176,6 +205,7 @@ class CtmObjective : public Objective {
  private:
   const uint64_t seed_;
   const int64_t parts_;
+  const distill::GanOptions gan_;
   const Networks networks_;
   const nn::ConsistencyModel student_;
   const nn::ConsistencyModel target_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/distill/discriminator.h"
 #include "core/distill/edm_loss.h"
 #include "core/math/jump.h"
 #include "core/nn/denoiser.h"
@@ -36,9 +37,9 @@ class Objective {
   virtual ~Objective() = default;
 
   // Draws, evaluates, and leaves the gradient in the student's parameters'
-  // grad(), replacing what was there; TrainOptions::accumulation parts of the
-  // batch, one after another, give the gradient of the whole. Lets LibTorch's
-  // exceptions through.
+  // grad() (and the discriminator's in its own), replacing what was there;
+  // TrainOptions::accumulation parts of the batch, one after another, give the
+  // gradient of the whole. Lets LibTorch's exceptions through.
   virtual Metrics TakeGradients(const StepInput& input) = 0;
 };
 
@@ -49,6 +50,7 @@ struct Networks {
   std::shared_ptr<nn::EdmDenoiser> target;
   std::shared_ptr<nn::EdmDenoiser> teacher;
   std::shared_ptr<const math::JumpPrecond> jump;
+  std::shared_ptr<distill::Discriminator> discriminator;  // null without gan
 };
 
 // Returns the objective of options.method. Makes all networks compute in

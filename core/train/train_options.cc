@@ -40,8 +40,24 @@ absl::Status ValidateRates(const TrainOptions& o) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateAugmentation(const TrainOptions& o) {
+  if (!(o.augment_probability >= 0 && o.augment_probability <= 1)) {
+    return OutOfRange("augment_probability", o.augment_probability,
+                      "in [0, 1]");
+  }
+  if (o.augment_probability > 0 && o.method != Method::kEdm) {
+    return absl::InvalidArgumentError(
+        "augment_probability is for edm only; students train without");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateLoss(const TrainOptions& o) {
+  RETORT_RETURN_IF_ERROR(o.gan.Validate());
   if (o.method == Method::kEdm) {
+    if (o.gan.weight > 0) {
+      return absl::InvalidArgumentError("gan weight is for cm and ctm only");
+    }
     if (o.edm.p_std > 0 && o.edm.sigma_data > 0) return absl::OkStatus();
     return absl::InvalidArgumentError(
         "edm p_std and sigma_data must be positive");
@@ -138,6 +154,7 @@ absl::Status TrainOptions::Validate() const {
   }
   RETORT_RETURN_IF_ERROR(optimizer.Validate());
   RETORT_RETURN_IF_ERROR(ValidateRates(*this));
+  RETORT_RETURN_IF_ERROR(ValidateAugmentation(*this));
   return ValidateLoss(*this);
 }
 
@@ -165,6 +182,16 @@ json TrainOptions::Fingerprint() const {
     run["precision"] = precision == Precision::kBf16 ? "bf16" : "fp16";
   }
   if (accumulation != 1) run["accumulation"] = accumulation;
+  if (augment_probability > 0) {
+    run["augment_probability"] = augment_probability;
+  }
+  if (gan.weight > 0) {
+    run["gan"] = {{"weight", gan.weight},
+                  {"r1_weight", gan.r1_weight},
+                  {"start_step", gan.start_step},
+                  {"channels", gan.channels},
+                  {"learning_rate", gan.learning_rate}};
+  }
   if (nonfinite_policy == NonfinitePolicy::kRollBack) {
     run["roll_back"] = {{"max_nonfinite_steps", max_nonfinite_steps},
                         {"checkpoint_every", checkpoint_every}};

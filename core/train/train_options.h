@@ -11,6 +11,7 @@
 #include "core/distill/ctm_loss.h"
 #include "core/distill/distance.h"
 #include "core/distill/edm_loss.h"
+#include "core/distill/gan_loss.h"
 #include "core/train/optimizer.h"
 
 namespace retort::train {
@@ -62,6 +63,10 @@ struct TrainOptions {
   // roll back; at least 1.
   int64_t max_nonfinite_steps = 20;
 
+  // Of each of EDM's augmentations (data::EdmAugmentation), in [0, 1]; 0 =
+  // none. EDM only: the network needs augment_dim 9.
+  double augment_probability = 0;
+
   // Averages of the weights. The first is what the resulting model holds; the
   // others are kept in the checkpoints. A positive ema_halflife_images puts an
   // average of EDM's form in front of the list.
@@ -82,6 +87,7 @@ struct TrainOptions {
   distill::EdmLossOptions edm;
   distill::CmLossOptions cm;
   distill::CtmLossOptions ctm;
+  distill::GanOptions gan;  // CM, CTM
 
   // InvalidArgument, naming the field and its range.
   absl::Status Validate() const;

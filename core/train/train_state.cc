@@ -75,7 +75,35 @@ absl::StatusOr<std::unique_ptr<TrainState>> TrainState::Create(
   RETORT_ASSIGN_OR_RETURN(state->optimizer_,
                           MakeOptimizer(state->parameters_, options.optimizer));
   state->student_ = std::move(student);
+  if (options.gan.weight > 0) {
+    RETORT_RETURN_IF_ERROR(state->AddDiscriminator());
+  }
   return state;
+}
+
+absl::Status TrainState::AddDiscriminator() {
+  const nn::NetworkConfig& net = student_->config();
+  const distill::DiscriminatorConfig config = {net.img_resolution,
+                                               net.img_channels, net.label_dim,
+                                               options_.gan.channels};
+  discriminator_ =
+      std::make_shared<distill::Discriminator>(config, options_.seed);
+  for (const auto& item : discriminator_->named_parameters()) {
+    discriminator_names_.push_back(item.key());
+    discriminator_parameters_.push_back(item.value());
+  }
+  // Without momentum: what it learns against changes (Mescheder et al. 2018).
+  OptimizerOptions adam;
+  adam.beta1 = 0;
+  adam.beta2 = 0.99;
+  RETORT_ASSIGN_OR_RETURN(discriminator_optimizer_,
+                          MakeOptimizer(discriminator_parameters_, adam));
+  return absl::OkStatus();
+}
+
+void TrainState::StepDiscriminator() {
+  if (discriminator_ == nullptr) return;
+  discriminator_optimizer_->Step(options_.gan.learning_rate);
 }
 
 void TrainState::UpdateAverages() {
@@ -114,6 +142,14 @@ io::TensorMap TrainState::Tensors() const {
     }
     if (target_ != nullptr) tensors["target." + name] = target_parameters_[i];
   }
+  for (size_t i = 0; i < discriminator_names_.size(); ++i) {
+    const std::string& name = discriminator_names_[i];
+    const Optimizer& adam = *discriminator_optimizer_;
+    tensors["discriminator.net." + name] =
+        discriminator_parameters_[i].detach();
+    tensors["discriminator.exp_avg." + name] = adam.exp_avg()[i];
+    tensors["discriminator.exp_avg_sq." + name] = adam.exp_avg_sq()[i];
+  }
   return tensors;
 }
 
@@ -121,7 +157,10 @@ bool TrainState::Good() const {
   if (counters.skipped_in_a_row > 0) return false;
   torch::NoGradGuard no_grad;
   const double inf = std::numeric_limits<double>::infinity();
-  return at::stack(at::_foreach_norm(parameters_, inf))
+  std::vector<at::Tensor> weights = parameters_;
+  weights.insert(weights.end(), discriminator_parameters_.begin(),
+                 discriminator_parameters_.end());
+  return at::stack(at::_foreach_norm(weights, inf))
       .isfinite()
       .all()
       .item<bool>();
@@ -135,6 +174,9 @@ Checkpoint TrainState::ToCheckpoint(const json& fingerprint) const {
                       {"optimizer_steps", optimizer_->steps()},
                       {"loss_scale", loss_scale.ToJson()},
                       {"run", fingerprint}};
+  if (discriminator_ != nullptr) {
+    checkpoint.state["discriminator_steps"] = discriminator_optimizer_->steps();
+  }
   return checkpoint;
 }
 
@@ -191,6 +233,10 @@ absl::Status TrainState::Restore(const Checkpoint& checkpoint,
   counters.rollbacks = saved.value("rollbacks", int64_t{0});
   if (state.contains("loss_scale")) loss_scale.Restore(state["loss_scale"]);
   optimizer_->set_steps(state.value("optimizer_steps", int64_t{0}));
+  if (discriminator_ != nullptr) {
+    discriminator_optimizer_->set_steps(
+        state.value("discriminator_steps", int64_t{0}));
+  }
   return absl::OkStatus();
 }
 

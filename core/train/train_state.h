@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/distill/discriminator.h"
 #include "core/io/safetensors.h"
 #include "core/nn/denoiser.h"
 #include "core/train/checkpoint.h"
@@ -39,7 +40,8 @@ struct Counters {
 };
 
 // All that changes while training: the student, its stop-gradient average
-// (CM, CTM), the averages, the optimiser and the counters. Converts to and from
+// (CM, CTM), the averages, the optimiser, the discriminator (with gan) and its
+// own, and the counters. Converts to and from
 // a checkpoint. Thread-compatible.
 class TrainState {
  public:
@@ -53,6 +55,16 @@ class TrainState {
   const std::shared_ptr<nn::EdmDenoiser>& target() const { return target_; }
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   Optimizer& optimizer() { return *optimizer_; }
+  // Null, and empty, without gan. Its weights follow from the run's seed.
+  const std::shared_ptr<distill::Discriminator>& discriminator() const {
+    return discriminator_;
+  }
+  const std::vector<at::Tensor>& discriminator_parameters() const {
+    return discriminator_parameters_;
+  }
+
+  // Steps the discriminator, if there is one, by its gradients.
+  void StepDiscriminator();
 
   // Moves every average towards the student's weights. Call after the
   // optimiser's step and before the counters move on.
@@ -79,6 +91,7 @@ class TrainState {
 
  private:
   TrainState() = default;
+  absl::Status AddDiscriminator();
 
   // Every tensor that changes, by its name in a checkpoint.
   io::TensorMap Tensors() const;
@@ -92,6 +105,10 @@ class TrainState {
   std::vector<at::Tensor> target_parameters_;
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<Ema> averages_;
+  std::shared_ptr<distill::Discriminator> discriminator_;
+  std::vector<std::string> discriminator_names_;
+  std::vector<at::Tensor> discriminator_parameters_;
+  std::unique_ptr<Optimizer> discriminator_optimizer_;
 };
 
 }  // namespace retort::train

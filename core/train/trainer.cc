@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
+#include "core/data/augment.h"
 #include "core/data/data_order.h"
 #include "core/io/model_file.h"
 
@@ -36,6 +37,18 @@ absl::Status CheckData(const data::Dataset& dataset,
         "; set label_dim to the data's, or 0 for an unconditional network"));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckAugmentation(const TrainOptions& options,
+                               const nn::NetworkConfig& net) {
+  const int64_t wanted =
+      data::AugmentLabelDim(data::EdmAugmentation(options.augment_probability));
+  if (options.augment_probability == 0 || net.augment_dim == wanted) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "augmentation tells the network ", wanted, " numbers, and it takes ",
+      net.augment_dim, "; set augment_dim to ", wanted));
 }
 
 constexpr int64_t kMaxRollbacks = 3;  // without a new good checkpoint
@@ -92,13 +105,15 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
         "training needs a data set, a network and a job directory");
   }
   RETORT_RETURN_IF_ERROR(CheckData(*parts.dataset, parts.student->config()));
+  RETORT_RETURN_IF_ERROR(CheckAugmentation(options, parts.student->config()));
   auto trainer = std::unique_ptr<Trainer>(new Trainer(options, parts));
   RETORT_ASSIGN_OR_RETURN(trainer->state_,
                           TrainState::Create(options, parts.student));
   RETORT_ASSIGN_OR_RETURN(
       trainer->objective_,
-      MakeObjective(options, {parts.student, trainer->state_->target(),
-                              parts.teacher, parts.jump}));
+      MakeObjective(options,
+                    {parts.student, trainer->state_->target(), parts.teacher,
+                     parts.jump, trainer->state_->discriminator()}));
   if (parts.wrap_objective) {
     trainer->objective_ = parts.wrap_objective(std::move(trainer->objective_));
   }
@@ -192,7 +207,15 @@ absl::StatusOr<StepInput> Trainer::LoadBatch() const {
   at::Tensor images, labels;
   RETORT_RETURN_IF_ERROR(parts_.dataset->Get(indices, &images, &labels));
   const at::TensorOptions target = state_->parameters().front().options();
-  input.batch.images = data::ToFloat(images).to(target);
+  images = data::ToFloat(images);
+  if (options_.augment_probability > 0) {
+    const data::Augmented augmented = data::Augment(
+        data::EdmAugmentation(options_.augment_probability), images,
+        data::DrawAugment(options_.seed, step, input.samples));
+    images = augmented.images;
+    input.batch.augment = augmented.labels.to(target);
+  }
+  input.batch.images = images.to(target);
   const int64_t classes = parts_.student->config().label_dim;
   if (classes > 0) {
     input.batch.labels = at::one_hot(labels, classes).to(target);
@@ -211,12 +234,16 @@ absl::Status Trainer::Step() {
   RETORT_ASSIGN_OR_RETURN(const StepInput input, LoadBatch());
   Metrics metrics = objective_->TakeGradients(input);
   const std::vector<at::Tensor>& parameters = state_->parameters();
+  const std::vector<at::Tensor>& adversary = state_->discriminator_parameters();
   double norm = GradientNorm(parameters);
   if (state_->loss_scale.dynamic()) metrics["loss_scale"] = input.loss_scale;
-  RETORT_ASSIGN_OR_RETURN(const Verdict verdict, Judge(metrics["loss"], norm));
+  RETORT_ASSIGN_OR_RETURN(
+      const Verdict verdict,
+      Judge(metrics["loss"], norm + GradientNorm(adversary)));
   if (verdict == Verdict::kRolledBack) return absl::OkStatus();
   if (verdict == Verdict::kReplace) {
     ReplaceNonFiniteGradients(parameters);
+    ReplaceNonFiniteGradients(adversary);
     norm = GradientNorm(parameters);
   }
   metrics["gradient_norm"] = norm;
@@ -227,6 +254,7 @@ absl::Status Trainer::Step() {
       if (norm > most) ScaleGradients(parameters, most / norm);
     }
     state_->optimizer().Step(LearningRate());
+    state_->StepDiscriminator();
     state_->UpdateAverages();
     for (const auto& [name, value] : metrics) sums_[name] += value;
     ++summed_steps_;

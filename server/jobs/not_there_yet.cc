@@ -22,17 +22,12 @@ class Refusal {
 void RefuseWhatIsNotThere(const v1::JobSpec& spec, SpecProblems* problems) {
   using Distill = v1::DistillSpec;
   Refusal refuse(problems);
-  refuse.If(spec.train_teacher().augment_probability() != 0,
-            "augmentation (train_teacher.augment_probability)",
-            "set it to 0, to train without");
   const Distill& distill = spec.distill();
   refuse.If(distill.method() == Distill::METHOD_CT, "METHOD_CT",
             "use METHOD_CM or METHOD_CTM, with a teacher");
   refuse.If(distill.distance() == Distill::DISTANCE_LPIPS, "DISTANCE_LPIPS",
             "use DISTANCE_PSEUDO_HUBER (the default), DISTANCE_L2 or "
             "DISTANCE_L1");
-  refuse.If(distill.gan().weight() != 0, "a discriminator (distill.gan)",
-            "leave it out");
   refuse.If(distill.weighting() != Distill::WEIGHTING_UNSPECIFIED &&
                 distill.weighting() != Distill::WEIGHTING_UNIFORM,
             "other weightings than WEIGHTING_UNIFORM", "leave weighting out");

@@ -12,6 +12,7 @@
 #include "server/jobs/data_fields.h"
 #include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
+#include "server/jobs/gan_fields.h"
 #include "server/jobs/model_facts.h"
 #include "server/jobs/not_there_yet.h"
 #include "server/jobs/spec_models.h"
@@ -356,6 +357,7 @@ class Resolution {
     problems_.Require(std::isfinite(task->p_mean()), at + ".p_mean",
                       "is not a finite number");
     Positive(task->p_std(), at + ".p_std");
+    Within(task->augment_probability(), 0, 1, at + ".augment_probability");
   }
 
   void Estimate(v1::EstimatePreconditioningSpec* task) {
@@ -523,6 +525,7 @@ class Resolution {
     RETORT_DEFAULT(task, target_ema_rate, 0.999);
     Probability(task->target_ema_rate(), at + ".target_ema_rate");
     if (task->grid_size() >= 2) TrajectoryFields(task, at);
+    ResolveGanFields(at, task, &problems_);
   }
 
   void Evaluate(v1::EvaluateSpec* task) {

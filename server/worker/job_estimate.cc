@@ -150,6 +150,11 @@ class Estimator {
       const int side = task.lpips().resize();
       footprint_.lpips_side = side > 0 ? side : 224;
     }
+    if (task.gan().weight() > 0) {
+      RETORT_ASSIGN_OR_RETURN(const train::TrainOptions options,
+                              ToTrainOptions(task));
+      footprint_.gan_channels = options.gan.channels;
+    }
     if (task.teacher().empty()) {  // consistency training
       RETORT_ASSIGN_OR_RETURN(const ImageFacts facts,
                               FactsOf(task.data(), task.network()));
@@ -226,6 +231,10 @@ class Estimator {
         changed->has_distill()
             ? changed->mutable_distill()->mutable_training()
             : changed->mutable_train_teacher()->mutable_training();
+    if (changed->distill().gan().weight() > 0) {
+      // A step that the discriminator has its say in.
+      changed->mutable_distill()->mutable_gan()->clear_start_step();
+    }
     training->set_batch_size(images);
     training->set_accumulation(1);
     training->clear_validation();

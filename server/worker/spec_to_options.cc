@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/data/augment.h"
 #include "core/data/dataset_view.h"
 #include "core/data/fashion_mnist.h"
 #include "core/data/image_dataset.h"
@@ -77,6 +78,17 @@ void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   options->validate_every = spec.validation().every();
 }
 
+distill::GanOptions ToGanOptions(const v1::GanSpec& spec) {
+  distill::GanOptions options;
+  options.weight = spec.weight();
+  const double r1 = Or(spec.r1_weight(), 0.1);
+  options.r1_weight = r1 < 0 ? 0 : r1;
+  options.start_step = spec.start_step();
+  options.channels = Or(spec.channels(), 32);
+  options.learning_rate = Or(spec.learning_rate(), 2e-4);
+  return options;
+}
+
 absl::StatusOr<std::string> DistanceName(v1::DistillSpec::Distance distance) {
   switch (distance) {
     case v1::DistillSpec::DISTANCE_L1:
@@ -112,15 +124,22 @@ train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec) {
   options.edm.p_mean = Or(spec.p_mean(), -1.2);
   options.edm.p_std = Or(spec.p_std(), 1.2);
   options.edm.sigma_data = ToSchedule(spec.noise()).sigma_data;
+  options.augment_probability = spec.augment_probability();
   return options;
 }
 
 absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
     const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,
     int64_t classes) {
-  return service::ToNetworkConfig(
-      spec.network(), ToSchedule(spec.noise()).sigma_data, resolution, channels,
-      spec.data().unconditional() ? 0 : classes);
+  RETORT_ASSIGN_OR_RETURN(
+      nn::NetworkConfig config,
+      service::ToNetworkConfig(
+          spec.network(), ToSchedule(spec.noise()).sigma_data, resolution,
+          channels, spec.data().unconditional() ? 0 : classes));
+  if (const double p = spec.augment_probability(); p > 0) {
+    config.augment_dim = data::AugmentLabelDim(data::EdmAugmentation(p));
+  }
+  return config;
 }
 
 absl::StatusOr<train::TrainOptions> ToTrainOptions(
@@ -144,6 +163,7 @@ absl::StatusOr<train::TrainOptions> ToTrainOptions(
   options.ctm.ema_inner_target = spec.target_inner_ema();
   const double dsm = Or(spec.dsm_weight(), 1.0);
   options.ctm.denoising_weight = dsm < 0 ? 0 : dsm;
+  options.gan = ToGanOptions(spec.gan());
   return options;
 }
 

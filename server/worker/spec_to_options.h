@@ -22,7 +22,8 @@ math::NoiseSchedule ToSchedule(const v1::NoiseScheduleSpec& spec);
 
 train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec);
 
-// The network that is trained, for images of this shape. InvalidArgument as
+// The network that is trained, for images of this shape; with augmentation it
+// takes the augmentation's labels. InvalidArgument as
 // service::ToNetworkConfig().
 absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
     const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,

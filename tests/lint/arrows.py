@@ -18,7 +18,7 @@ ARROWS = {
     "core/math": ["core/base"],
     "core/nn": ["core/math"],
     "core/io": ["core/math"],
-    "core/data": ["core/io"],
+    "core/data": ["core/io", "core/math"],
     "core/analytic": ["core/nn", "core/math", "core/data", "core/io"],
     "core/distill": ["core/analytic", "core/nn", "core/math"],
     "core/train": ["core/distill", "core/data", "core/nn", "core/io", "core/math"],

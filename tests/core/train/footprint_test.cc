@@ -41,6 +41,34 @@ TEST(FootprintTest, CheckpointHoldsWhatTheTrainStateHolds) {
   }
 }
 
+TEST(FootprintTest, CheckpointHoldsTheDiscriminatorToo) {
+  FootprintOptions options = TinyFootprint();
+  options.method = Method::kCm;
+  options.gan_channels = 4;
+  TrainOptions train;
+  train.method = Method::kCm;
+  train.gan.weight = 1;
+  train.gan.channels = 4;
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const auto state,
+      TrainState::Create(train, nn::CreateDenoiser(options.network, 1)));
+  int64_t bytes = 0;
+  for (const auto& [name, t] : state->ToCheckpoint({}).tensors) {
+    bytes += static_cast<int64_t>(t.nbytes());
+  }
+  EXPECT_EQ(CheckpointBytes(options), bytes);
+  const Footprint with = EstimateFootprint(options);
+  options.gan_channels = 0;
+  const Footprint without = EstimateFootprint(options);
+  EXPECT_LT(CheckpointBytes(options), bytes);
+  EXPECT_GT(with.weights, without.weights);
+  EXPECT_GT(with.activations, without.activations);
+  // The discriminator's own, and the student's for it.
+  EXPECT_EQ(with.gradients - without.gradients,
+            with.weights - without.weights +
+                4 * nn::CountParameters(options.network));
+}
+
 TEST(FootprintTest, CountsEverySetOfWeights) {
   FootprintOptions options = TinyFootprint();
   const int64_t p = 4 * nn::CountParameters(options.network);

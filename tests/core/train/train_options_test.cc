@@ -57,6 +57,29 @@ TEST(TrainOptionsTest, ChecksTheLossOfItsMethodOnly) {
   ExpectRefused(options, "nonsense");
 }
 
+TEST(TrainOptionsTest, AugmentationIsForTeachersAndAProbability) {
+  TrainOptions options;
+  options.augment_probability = 1;
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.method = Method::kCm;
+  ExpectRefused(options, "augment_probability is for edm only");
+  options.method = Method::kEdm;
+  options.augment_probability = 1.5;
+  ExpectRefused(options, "augment_probability");
+}
+
+TEST(TrainOptionsTest, ADiscriminatorIsForStudents) {
+  TrainOptions options;
+  options.method = Method::kCtm;
+  options.gan.weight = 1;
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.gan.channels = -1;
+  ExpectRefused(options, "gan channels");
+  options.gan = {.weight = 1};
+  options.method = Method::kEdm;
+  ExpectRefused(options, "gan weight is for cm and ctm only");
+}
+
 TEST(TrainOptionsTest, FingerprintIgnoresHowLongAndHowOften) {
   TrainOptions a, b;
   b.iterations = 7;
@@ -80,7 +103,9 @@ TEST(TrainOptionsTest, FingerprintTellsWaysOfComputingApart) {
            {.precision = Precision::kFp16},
            {.accumulation = 2},
            {.nonfinite_policy = NonfinitePolicy::kRollBack},
-           {.nonfinite_policy = NonfinitePolicy::kReplace}}) {
+           {.nonfinite_policy = NonfinitePolicy::kReplace},
+           {.augment_probability = 0.1},
+           {.gan = {.weight = 1}}}) {
     EXPECT_NE(other.Fingerprint(), plain);
   }
 }

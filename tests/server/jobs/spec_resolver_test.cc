@@ -326,7 +326,7 @@ TEST_F(SpecResolverTest, SaysWhatThisBuildCannotDo) {
   EXPECT_THAT(ResolveDistill("distance: DISTANCE_LPIPS"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("LPIPS")));
   for (const char* field :
-       {"method: METHOD_CT", "gan { weight: 1 }", "weighting: WEIGHTING_SNR",
+       {"method: METHOD_CT", "weighting: WEIGHTING_SNR",
         "curriculum: CURRICULUM_PROGRESSIVE", "network { num_blocks: 2 }"}) {
     EXPECT_THAT(ResolveDistill(field),
                 StatusIs(absl::StatusCode::kUnimplemented))
@@ -335,16 +335,59 @@ TEST_F(SpecResolverTest, SaysWhatThisBuildCannotDo) {
   EXPECT_THAT(ResolveDistill("gan {} weighting: WEIGHTING_UNIFORM "
                              "curriculum: CURRICULUM_FIXED"),
               IsOk());
-  EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } "
-                      "augment_probability: 0.1 }"),
-              StatusIs(absl::StatusCode::kUnimplemented,
-                       HasSubstr("augment_probability")));
   for (const char* resources : {"world_size: 2", "gpus: 1"}) {
     const absl::Status status =
         Resolve("train_teacher { training { iterations: 1 } } resources { " +
                 std::string(resources) + " }");
     EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
     EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
+  }
+}
+
+TEST_F(SpecResolverTest, AugmentationIsAProbability) {
+  EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } "
+                      "augment_probability: 1 }"),
+              IsOk());
+  for (const char* bad : {"-0.1", "1.1", "nan"}) {
+    EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } "
+                        "augment_probability: " +
+                        std::string(bad) + " }"),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("train_teacher.augment_probability")));
+  }
+}
+
+TEST_F(SpecResolverTest, FillsInTheDefaultsOfADiscriminator) {
+  v1::JobSpec spec = Parse(
+      "distill { teacher: 'projects/p/models/teacher' "
+      "training { iterations: 10 } gan { weight: 0.5 } }");
+  ASSERT_THAT(Resolve(&spec), IsOk());
+  const v1::GanSpec& gan = spec.distill().gan();
+  EXPECT_EQ(gan.r1_weight(), 0.1);
+  EXPECT_EQ(gan.start_step(), 0);
+  EXPECT_EQ(gan.channels(), 32);
+  EXPECT_EQ(gan.learning_rate(), 2e-4);
+}
+
+TEST_F(SpecResolverTest, ChecksADiscriminator) {
+  EXPECT_THAT(ResolveDistill("gan {}"), IsOk());
+  EXPECT_THAT(ResolveDistill("method: METHOD_CM gan { weight: 1 r1_weight: -1 "
+                             "start_step: 5 channels: 8 }"),
+              IsOk());
+  const struct {
+    const char *gan, *field;
+  } kBad[] = {{"weight: -1", "gan.weight"},
+              {"weight: inf", "gan.weight"},
+              {"channels: 8", "gan.weight"},
+              {"weight: 1 r1_weight: -2", "gan.r1_weight"},
+              {"weight: 1 start_step: -1", "gan.start_step"},
+              {"weight: 1 channels: 2000", "gan.channels"},
+              {"weight: 1 learning_rate: 2", "gan.learning_rate"}};
+  for (const auto& bad : kBad) {
+    EXPECT_THAT(
+        ResolveDistill(absl::StrCat("gan { ", bad.gan, " }")),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(bad.field)))
+        << bad.gan;
   }
 }
 

@@ -68,6 +68,36 @@ TEST_F(JobEstimateTest, AStudentIsAsLargeAsItsTeacherAndItsSecondTime) {
             nn::CreateDenoiser(SmallNetwork(32, true), 0)->NumParameters());
 }
 
+TEST_F(JobEstimateTest, CountsTheAugmentationsLabel) {
+  json spec = TeacherSpec("", {{"resolution", 16}});
+  spec["train_teacher"]["network"] = {{"model_channels", 4},
+                                      {"channel_mult", {1}}};
+  const int64_t without = Whole(Estimate(spec)["estimate"], "parameters");
+  spec["train_teacher"]["augment_probability"] = 0.1;
+  // Nine numbers to each of the noise embedding's.
+  EXPECT_EQ(Whole(Estimate(spec)["estimate"], "parameters"), without + 9 * 4);
+}
+
+TEST_F(JobEstimateTest, CountsADiscriminatorAndMeasuresAStepThatItHasASayIn) {
+  AddTeacher("t");
+  json spec = {{"distill",
+                {{"teacher", "t"},
+                 {"method", "METHOD_CM"},
+                 {"training", {{"batch_size", 4}, {"iterations", 5}}}}}};
+  const json without = Estimate(spec)["estimate"];
+  spec["distill"]["gan"] = {
+      {"weight", 1}, {"channels", 4}, {"start_step", 1000000}};
+  const json answer = Estimate(spec, /*measure=*/true);
+  ASSERT_TRUE(answer["ok"]) << answer;
+  const json& with = answer["estimate"];
+  EXPECT_EQ(Whole(with, "parameters"), Whole(without, "parameters"));
+  EXPECT_GT(Whole(with, "bytes_per_process"),
+            Whole(without, "bytes_per_process"));
+  EXPECT_GT(Whole(with, "checkpoint_bytes"),
+            Whole(without, "checkpoint_bytes"));
+  EXPECT_GT(with["seconds_per_step"], 0);
+}
+
 TEST_F(JobEstimateTest, MeasuresOneStepAndWritesNothing) {
   AddTeacher("t");
   const json answer =

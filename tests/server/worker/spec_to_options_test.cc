@@ -88,6 +88,37 @@ TEST(SpecToOptionsTest, TakesOverHowNumbersAreComputedAndKeptInBounds) {
   EXPECT_EQ(options.nonfinite_policy, train::NonfinitePolicy::kSkip);
 }
 
+TEST(SpecToOptionsTest, AugmentationGivesTheNetworkItsLabel) {
+  v1::TrainTeacherSpec spec;
+  EXPECT_EQ(ToTrainOptions(spec).augment_probability, 0);
+  EXPECT_EQ(TeacherNetwork(spec, 32, 1, 10)->augment_dim, 0);
+  spec.set_augment_probability(0.12);
+  EXPECT_EQ(ToTrainOptions(spec).augment_probability, 0.12);
+  EXPECT_EQ(TeacherNetwork(spec, 32, 1, 10)->augment_dim, 9);
+}
+
+TEST(SpecToOptionsTest, TakesADiscriminatorOverAndFillsInItsDefaults) {
+  v1::DistillSpec spec;
+  EXPECT_EQ(ToTrainOptions(spec)->gan.weight, 0);
+  spec.mutable_gan()->set_weight(2);
+  RETORT_ASSERT_OK_AND_ASSIGN(train::TrainOptions options,
+                              ToTrainOptions(spec));
+  EXPECT_EQ(options.gan.weight, 2);
+  EXPECT_EQ(options.gan.r1_weight, 0.1);
+  EXPECT_EQ(options.gan.start_step, 0);
+  EXPECT_EQ(options.gan.channels, 32);
+  EXPECT_EQ(options.gan.learning_rate, 2e-4);
+  spec.mutable_gan()->set_r1_weight(-1);
+  spec.mutable_gan()->set_start_step(7);
+  spec.mutable_gan()->set_channels(8);
+  spec.mutable_gan()->set_learning_rate(1e-3);
+  RETORT_ASSERT_OK_AND_ASSIGN(options, ToTrainOptions(spec));
+  EXPECT_EQ(options.gan.r1_weight, 0);
+  EXPECT_EQ(options.gan.start_step, 7);
+  EXPECT_EQ(options.gan.channels, 8);
+  EXPECT_EQ(options.gan.learning_rate, 1e-3);
+}
+
 TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {
   v1::DistillSpec spec;
   spec.set_distance(v1::DistillSpec::DISTANCE_LPIPS);

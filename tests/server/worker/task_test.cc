@@ -177,6 +177,55 @@ TEST_F(TaskTest, DistillsATrajectoryModel) {
   EXPECT_EQ(model.manifest.lineage["teacher"], "t");
 }
 
+TEST_F(TaskTest, AStudentOfAnAugmentedTeacherHasItsNetwork) {
+  SetTeacherSpec(2);
+  context_.assignment.mutable_spec()
+      ->mutable_train_teacher()
+      ->set_augment_probability(0.5);
+  TaskEnded ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel teacher, LoadModel(Result()));
+  EXPECT_EQ(teacher.manifest.network["augment_dim"], 9);
+
+  (*context_.assignment.mutable_model_dirs())["t"] = Result();
+  context_.assignment.set_job_dir(dir_ / "job2");
+  auto* distill = context_.assignment.mutable_spec()->mutable_distill();
+  distill->set_teacher("t");
+  distill->mutable_data()->set_path(dir_ / "data");
+  distill->set_max_ode_steps(1);
+  *distill->mutable_training() = Training(2);
+  ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel student,
+                              LoadModel(dir_ / "job2/result"));
+  EXPECT_EQ(student.manifest.network["augment_dim"], 9);
+}
+
+TEST_F(TaskTest, DistillsAgainstADiscriminator) {
+  AddModel("t", "teacher");
+  auto* spec = context_.assignment.mutable_spec()->mutable_distill();
+  spec->set_teacher("t");
+  spec->mutable_data()->set_path(dir_ / "data");
+  spec->set_max_ode_steps(1);
+  spec->mutable_gan()->set_weight(1);
+  spec->mutable_gan()->set_channels(4);
+  *spec->mutable_training() = Training(2);
+  for (const auto method :
+       {v1::DistillSpec::METHOD_CM, v1::DistillSpec::METHOD_CTM}) {
+    const std::string job = dir_ / v1::DistillSpec::Method_Name(method);
+    context_.assignment.set_job_dir(job);
+    spec->set_method(method);
+    const TaskEnded ended = RunTask(context_);
+    ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+    const auto& metrics = outbox_.progress.back().metrics();
+    EXPECT_GT(metrics.at("gan_weight"), 0);
+    EXPECT_GT(metrics.at("r1"), 0);
+    EXPECT_EQ(metrics.count("loss_gan"), 1u);
+    EXPECT_EQ(metrics.count("loss_discriminator"), 1u);
+    EXPECT_THAT(LoadModel(job + "/result"), IsOk());
+  }
+}
+
 TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
   SetEstimateSpec();
   TaskEnded ended = RunTask(context_);
