@@ -46,6 +46,10 @@ void ExpandModelNames(absl::string_view project, v1::JobSpec* spec) {
   auto expand = [&](std::string* name) {
     if (!name->empty()) *name = FullName(project, "models", *name);
   };
+  auto expand_extractor = [&](v1::TrainingSpec* training) {
+    if (!training->has_validation()) return;
+    expand(training->mutable_validation()->mutable_feature_extractor());
+  };
   switch (spec->task_case()) {
     case v1::JobSpec::kEstimatePreconditioning:
       expand(spec->mutable_estimate_preconditioning()->mutable_teacher());
@@ -53,12 +57,15 @@ void ExpandModelNames(absl::string_view project, v1::JobSpec* spec) {
     case v1::JobSpec::kDistill:
       expand(spec->mutable_distill()->mutable_teacher());
       expand(spec->mutable_distill()->mutable_preconditioning_artifact());
+      expand_extractor(spec->mutable_distill()->mutable_training());
       break;
     case v1::JobSpec::kEvaluate:
       expand(spec->mutable_evaluate()->mutable_model());
       expand(spec->mutable_evaluate()->mutable_feature_extractor());
       break;
     case v1::JobSpec::kTrainTeacher:
+      expand_extractor(spec->mutable_train_teacher()->mutable_training());
+      break;
     case v1::JobSpec::TASK_NOT_SET:
       break;
   }

@@ -16,10 +16,14 @@ using math::RandomStream;
 
 absl::StatusOr<CmWeight> ParseCmWeight(absl::string_view name) {
   if (name == "uniform") return CmWeight::kUniform;
-  if (name == "karras") return CmWeight::kKarras;
+  if (name == "karras" || name == "karras_weight") return CmWeight::kKarras;
   if (name == "snr") return CmWeight::kSnr;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "cm weight: \"", name, "\" is unknown; use uniform, karras or snr"));
+  if (name == "snr+1") return CmWeight::kSnrPlusOne;
+  if (name == "truncated-snr") return CmWeight::kTruncatedSnr;
+  return absl::InvalidArgumentError(
+      absl::StrCat("cm weight: \"", name,
+                   "\" is unknown; use uniform, karras, snr, snr+1 or "
+                   "truncated-snr"));
 }
 
 at::Tensor PairWeight(CmWeight weight, const at::Tensor& t, double sigma_data) {
@@ -28,6 +32,10 @@ at::Tensor PairWeight(CmWeight weight, const at::Tensor& t, double sigma_data) {
       return t.pow(-2) + 1 / (sigma_data * sigma_data);
     case CmWeight::kSnr:
       return t.pow(-2);
+    case CmWeight::kSnrPlusOne:
+      return t.pow(-2) + 1;
+    case CmWeight::kTruncatedSnr:
+      return t.pow(-2).clamp_min(1);
     case CmWeight::kUniform:
       break;
   }

@@ -325,16 +325,9 @@ TEST_F(SpecResolverTest, LetsAConsistencyModelUseAnyPreconditioning) {
 TEST_F(SpecResolverTest, SaysWhatThisBuildCannotDo) {
   EXPECT_THAT(ResolveDistill("distance: DISTANCE_LPIPS"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("LPIPS")));
-  for (const char* field :
-       {"method: METHOD_CT", "gan { weight: 1 }", "weighting: WEIGHTING_SNR",
-        "curriculum: CURRICULUM_PROGRESSIVE", "network { num_blocks: 2 }"}) {
-    EXPECT_THAT(ResolveDistill(field),
-                StatusIs(absl::StatusCode::kUnimplemented))
-        << field;
-  }
-  EXPECT_THAT(ResolveDistill("gan {} weighting: WEIGHTING_UNIFORM "
-                             "curriculum: CURRICULUM_FIXED"),
-              IsOk());
+  EXPECT_THAT(ResolveDistill("gan { weight: 1 }"),
+              StatusIs(absl::StatusCode::kUnimplemented));
+  EXPECT_THAT(ResolveDistill("gan {}"), IsOk());
   EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } "
                       "augment_probability: 0.1 }"),
               StatusIs(absl::StatusCode::kUnimplemented,

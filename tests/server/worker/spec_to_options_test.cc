@@ -88,6 +88,28 @@ TEST(SpecToOptionsTest, TakesOverHowNumbersAreComputedAndKeptInBounds) {
   EXPECT_EQ(options.nonfinite_policy, train::NonfinitePolicy::kSkip);
 }
 
+TEST(SpecToOptionsTest, ConsistencyTrainingAndItsCurriculum) {
+  v1::DistillSpec spec;
+  spec.set_method(v1::DistillSpec::METHOD_CT);
+  spec.set_weighting(v1::DistillSpec::WEIGHTING_TRUNCATED_SNR);
+  spec.set_curriculum(v1::DistillSpec::CURRICULUM_PROGRESSIVE);
+  spec.mutable_training()->mutable_loss_scale()->set_initial(16);
+  RETORT_ASSERT_OK_AND_ASSIGN(train::TrainOptions options,
+                              ToTrainOptions(spec));
+  EXPECT_EQ(options.method, train::Method::kCm);
+  EXPECT_EQ(options.cm.weight, distill::CmWeight::kTruncatedSnr);
+  EXPECT_EQ(options.ctm.weight, distill::CmWeight::kTruncatedSnr);
+  EXPECT_EQ(options.curriculum, train::Curriculum::kProgressive);
+  EXPECT_EQ(options.curriculum_start, 2);
+  EXPECT_EQ(options.target_ema_rate, 0.95);
+  EXPECT_EQ(options.loss_scale.initial, 16);
+  EXPECT_EQ(options.loss_scale.growth_interval, 2000);
+  EXPECT_EQ(JumpName(v1::PRECONDITIONING_KIND_UNSPECIFIED, spec.method()),
+            "cm");
+  spec.set_target_ema_rate(-1);
+  EXPECT_EQ(ToTrainOptions(spec)->target_ema_rate, 0);
+}
+
 TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {
   v1::DistillSpec spec;
   spec.set_distance(v1::DistillSpec::DISTANCE_LPIPS);
