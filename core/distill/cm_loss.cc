@@ -20,10 +20,11 @@ absl::StatusOr<CmWeight> ParseCmWeight(absl::string_view name) {
   if (name == "snr") return CmWeight::kSnr;
   if (name == "snr+1") return CmWeight::kSnrPlusOne;
   if (name == "truncated-snr") return CmWeight::kTruncatedSnr;
+  if (name == "sq-t-inverse") return CmWeight::kRoot;
   return absl::InvalidArgumentError(
       absl::StrCat("cm weight: \"", name,
-                   "\" is unknown; use uniform, karras, snr, snr+1 or "
-                   "truncated-snr"));
+                   "\" is unknown; use uniform, karras, snr, snr+1, "
+                   "truncated-snr or sq-t-inverse"));
 }
 
 at::Tensor PairWeight(CmWeight weight, const at::Tensor& t, double sigma_data) {
@@ -36,6 +37,8 @@ at::Tensor PairWeight(CmWeight weight, const at::Tensor& t, double sigma_data) {
       return t.pow(-2) + 1;
     case CmWeight::kTruncatedSnr:
       return t.pow(-2).clamp_min(1);
+    case CmWeight::kRoot:
+      return t.sqrt();
     case CmWeight::kUniform:
       break;
   }

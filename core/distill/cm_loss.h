@@ -26,11 +26,12 @@ enum class CmWeight {
   kSnr,           // 1/t^2
   kSnrPlusOne,    // 1/t^2 + 1
   kTruncatedSnr,  // max(1/t^2, 1)
+  kRoot,          // sqrt(t), of the authors of CTM
 };
 
 // Returns the weight named "uniform", "karras" (or "karras_weight", as the
-// authors of CTM call it), "snr", "snr+1" or "truncated-snr", else
-// InvalidArgument.
+// authors of CTM call it), "snr", "snr+1", "truncated-snr" or "sq-t-inverse",
+// else InvalidArgument.
 absl::StatusOr<CmWeight> ParseCmWeight(absl::string_view name);
 
 // Returns the weights, float64 [n], of pairs with larger times t, float64 [n].

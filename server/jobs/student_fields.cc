@@ -9,7 +9,7 @@ namespace {
 
 using Distill = v1::DistillSpec;
 
-constexpr int64_t kMaxTimes = 4096;
+constexpr int64_t kMaxGridTimes = 4096;
 constexpr double kTargetRate = 0.999;
 // Where the authors' rate starts on ImageNet and LSUN; 0.999 would give a
 // target that hardly moves once the grid has grown.
@@ -96,10 +96,11 @@ void ResolveTrajectory(const std::string& at, Distill* task,
 void ResolveStudentFields(const std::string& at, Distill* task,
                           SpecProblems* problems) {
   if (task->grid_size() == 0) task->set_grid_size(18);
-  const bool grid = task->grid_size() >= 2 && task->grid_size() <= kMaxTimes;
+  const bool grid =
+      task->grid_size() >= 2 && task->grid_size() <= kMaxGridTimes;
   problems->Require(grid, at + ".grid_size",
                     absl::StrCat("is ", task->grid_size(), "; must be in [2, ",
-                                 kMaxTimes, "]"));
+                                 kMaxGridTimes, "]"));
   if (task->step_strategy() == Distill::STEP_STRATEGY_UNSPECIFIED) {
     task->set_step_strategy(Distill::STEP_STRATEGY_WEIGHTED);
   }

@@ -72,6 +72,7 @@ TEST(CmLossTest, WeightsFollowTheLargerTime) {
                    1.0);
   EXPECT_DOUBLE_EQ(
       PairWeight(CmWeight::kTruncatedSnr, t / 4, 0.5).item<double>(), 4.0);
+  EXPECT_DOUBLE_EQ(PairWeight(CmWeight::kRoot, t * 2, 0.5).item<double>(), 2.0);
 }
 
 // A network that says F = 0, as EDM's do before they are trained, jumps to
