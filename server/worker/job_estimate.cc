@@ -14,7 +14,7 @@
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/data/image_dataset.h"
-#include "core/io/model_manifest.h"
+#include "core/io/model_file.h"
 #include "core/nn/named_networks.h"
 #include "core/nn/network_size.h"
 #include "core/train/footprint.h"
