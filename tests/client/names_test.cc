@@ -24,6 +24,20 @@ TEST(NamesTest, LeavesEmptyModelNamesEmpty) {
   EXPECT_EQ(spec.evaluate().feature_extractor(), "");
 }
 
+TEST(NamesTest, ExpandsTheExtractorOfAValidation) {
+  v1::JobSpec spec;
+  spec.mutable_distill()
+      ->mutable_training()
+      ->mutable_validation()
+      ->set_feature_extractor("f");
+  ExpandModelNames("p", &spec);
+  EXPECT_EQ(spec.distill().training().validation().feature_extractor(),
+            "projects/p/models/f");
+  spec.mutable_train_teacher();
+  ExpandModelNames("p", &spec);
+  EXPECT_FALSE(spec.train_teacher().training().has_validation());
+}
+
 TEST(NamesTest, FindsNearNamesBestFirst) {
   const std::vector<std::string> known = {"teacher", "training", "distance"};
   EXPECT_THAT(NearestNames("teachr", known), ElementsAre("teacher"));

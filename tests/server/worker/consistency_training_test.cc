@@ -42,7 +42,7 @@ class ConsistencyTrainingTest : public ::testing::Test {
     WriteSmallData(dir_ / "data", 32);
     context_.outbox = &outbox_;
     context_.control = &control_;
-    context_.assignment.set_job_dir(dir_ / "whole");
+    context_.assignment.set_job_dir(dir_ / "jobs/whole");
     context_.assignment.set_job_name("projects/p/jobs/j");
     spec_ = context_.assignment.mutable_spec()->mutable_distill();
     spec_->set_method(v1::DistillSpec::METHOD_CT);
@@ -87,7 +87,7 @@ TEST_F(ConsistencyTrainingTest, TrainsFromDataAloneAndResumesByteForByte) {
   TaskControl stopped;
   context_.control = outbox_.control = &stopped;
   outbox_.stop_at = 3;
-  context_.assignment.set_job_dir(dir_ / "parts");
+  context_.assignment.set_job_dir(dir_ / "jobs/parts");
   ended = RunTask(context_);
   ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_STOPPED) << ended.reason();
   EXPECT_EQ(outbox_.progress.back().progress().step(), 3);
@@ -97,13 +97,13 @@ TEST_F(ConsistencyTrainingTest, TrainsFromDataAloneAndResumesByteForByte) {
   context_.control = &control_;
   ended = RunTask(context_);
   ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
-  EXPECT_EQ(Weights(dir_ / "parts"), Weights(dir_ / "whole"));
+  EXPECT_EQ(Weights(dir_ / "jobs/parts"), Weights(dir_ / "jobs/whole"));
 }
 
 TEST_F(ConsistencyTrainingTest, ItsModelIsAConsistencyModelWithoutATeacher) {
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
   RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel model,
-                              LoadModel(dir_ / "whole/result"));
+                              LoadModel(dir_ / "jobs/whole/result"));
   EXPECT_EQ(model.manifest.kind, "cm");
   EXPECT_EQ(model.solver, sample::Solver::kConsistency);
   EXPECT_EQ(model.manifest.preconditioning["name"], "cm");
@@ -126,7 +126,7 @@ TEST_F(ConsistencyTrainingTest, ATeacherGivesItsWeights) {
   spec_->mutable_optimizer()->set_learning_rate(1e-30);
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
   const auto teacher = *io::ReadModelDir(dir_ / "t");
-  const auto student = *io::ReadModelDir(dir_ / "whole/result");
+  const auto student = *io::ReadModelDir(dir_ / "jobs/whole/result");
   EXPECT_EQ(student.manifest.lineage["teacher"], "t");
   EXPECT_EQ(student.manifest.lineage["teacher_hash"],
             teacher.manifest.weights_sha256);
@@ -136,10 +136,10 @@ TEST_F(ConsistencyTrainingTest, ATeacherGivesItsWeights) {
 
   // Which consistency distillation is not the same run as.
   spec_->set_method(v1::DistillSpec::METHOD_CM);
-  context_.assignment.set_job_dir(dir_ / "cm");
+  context_.assignment.set_job_dir(dir_ / "jobs/cm");
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
   EXPECT_NE(student.manifest.lineage["run"],
-            io::ReadModelManifest(dir_ / "cm/result")->lineage["run"]);
+            io::ReadModelManifest(dir_ / "jobs/cm/result")->lineage["run"]);
 }
 
 TEST_F(ConsistencyTrainingTest, ValidationHasEndPointsOnlyWithATeacher) {
@@ -167,15 +167,16 @@ TEST_F(ConsistencyTrainingTest, ValidationHasEndPointsOnlyWithATeacher) {
   EXPECT_THAT(names, Contains("validation_fd_1"));
   EXPECT_THAT(names, Not(Contains("validation_rms_1")));
   StartFromTeacher();
-  context_.assignment.set_job_dir(dir_ / "from_teacher");
+  context_.assignment.set_job_dir(dir_ / "jobs/from_teacher");
   EXPECT_THAT(series(), Contains("validation_rms_1"));
 }
 
 TEST_F(ConsistencyTrainingTest, LabelsCanBeLeftOut) {
   spec_->mutable_data()->set_unconditional(true);
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
-  EXPECT_EQ(io::ReadModelManifest(dir_ / "whole/result")->network["label_dim"],
-            0);
+  EXPECT_EQ(
+      io::ReadModelManifest(dir_ / "jobs/whole/result")->network["label_dim"],
+      0);
 }
 
 }  // namespace
