@@ -16,10 +16,15 @@ using math::RandomStream;
 
 absl::StatusOr<CmWeight> ParseCmWeight(absl::string_view name) {
   if (name == "uniform") return CmWeight::kUniform;
-  if (name == "karras") return CmWeight::kKarras;
+  if (name == "karras" || name == "karras_weight") return CmWeight::kKarras;
   if (name == "snr") return CmWeight::kSnr;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "cm weight: \"", name, "\" is unknown; use uniform, karras or snr"));
+  if (name == "snr+1") return CmWeight::kSnrPlusOne;
+  if (name == "truncated-snr") return CmWeight::kTruncatedSnr;
+  if (name == "sq-t-inverse") return CmWeight::kRoot;
+  return absl::InvalidArgumentError(
+      absl::StrCat("cm weight: \"", name,
+                   "\" is unknown; use uniform, karras, snr, snr+1, "
+                   "truncated-snr or sq-t-inverse"));
 }
 
 at::Tensor PairWeight(CmWeight weight, const at::Tensor& t, double sigma_data) {
@@ -28,6 +33,12 @@ at::Tensor PairWeight(CmWeight weight, const at::Tensor& t, double sigma_data) {
       return t.pow(-2) + 1 / (sigma_data * sigma_data);
     case CmWeight::kSnr:
       return t.pow(-2);
+    case CmWeight::kSnrPlusOne:
+      return t.pow(-2) + 1;
+    case CmWeight::kTruncatedSnr:
+      return t.pow(-2).clamp_min(1);
+    case CmWeight::kRoot:
+      return t.sqrt();
     case CmWeight::kUniform:
       break;
   }

@@ -17,14 +17,21 @@
 
 namespace retort::distill {
 
-// Weight of a pair by its larger time t (Song et al. 2023, openai code names).
+// Weight of a pair by its larger time t: lambda(t) of Song et al. 2023, Eq. 7,
+// in the forms and under the names of the authors' code. Numbers never change
+// meaning: they are in checkpoints.
 enum class CmWeight {
-  kUniform,  // 1; all released runs
-  kKarras,   // 1/t^2 + 1/sd^2
-  kSnr,      // 1/t^2
+  kUniform,       // 1; all released runs
+  kKarras,        // 1/t^2 + 1/sd^2: EDM's, (t^2 + sd^2)/(t sd)^2
+  kSnr,           // 1/t^2
+  kSnrPlusOne,    // 1/t^2 + 1
+  kTruncatedSnr,  // max(1/t^2, 1)
+  kRoot,          // sqrt(t), of the authors of CTM
 };
 
-// Returns the weight named "uniform", "karras" or "snr", else InvalidArgument.
+// Returns the weight named "uniform", "karras" (or "karras_weight", as the
+// authors of CTM call it), "snr", "snr+1", "truncated-snr" or "sq-t-inverse",
+// else InvalidArgument.
 absl::StatusOr<CmWeight> ParseCmWeight(absl::string_view name);
 
 // Returns the weights, float64 [n], of pairs with larger times t, float64 [n].

@@ -1,5 +1,7 @@
 #include "core/distill/distance.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <utility>
 #include <vector>

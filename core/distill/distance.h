@@ -1,7 +1,7 @@
 #ifndef RETORT_CORE_DISTILL_DISTANCE_H_
 #define RETORT_CORE_DISTILL_DISTANCE_H_
 
-#include <torch/nn/module.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>

@@ -307,7 +307,9 @@ absl::StatusOr<distill::CtmLossOptions> CtmOptions(const CaseContext& c) {
                           distill::ParseCmWeight(args.value(
                               "weight_schedule", std::string("uniform"))));
   options.consistency_weight = args.value("consistency_weight", 1.0);
-  options.denoising_weight = args.value("denoising_weight", 1.0);
+  options.denoising_weight = args.value("diffusion_training", true)
+                                 ? args.value("denoising_weight", 1.0)
+                                 : 0;
   options.adaptive_weight = args.value("apply_adaptive_weight", true);
   options.adaptive_from_step = c.config().value("init_step", int64_t{0});
   RETORT_RETURN_IF_ERROR(options.Validate());
@@ -336,8 +338,10 @@ absl::Status RunCtmLoss(CaseContext& c) {
   RETORT_ASSIGN_OR_RETURN(draws.index, c.Get(io, "indices"));
   RETORT_ASSIGN_OR_RETURN(draws.index_s, c.Get(io, "indices_s"));
   RETORT_ASSIGN_OR_RETURN(draws.noise, c.Get(io, "noise"));
-  RETORT_ASSIGN_OR_RETURN(draws.dsm_sigma, c.Get(io, "dsm_sigma"));
-  RETORT_ASSIGN_OR_RETURN(draws.dsm_noise, c.Get(io, "dsm_noise"));
+  if (options.denoising_weight > 0) {
+    RETORT_ASSIGN_OR_RETURN(draws.dsm_sigma, c.Get(io, "dsm_sigma"));
+    RETORT_ASSIGN_OR_RETURN(draws.dsm_noise, c.Get(io, "dsm_noise"));
+  }
   const auto jump = std::make_shared<math::CtmJump>();
   for (const Precision& p : precisions) {
     RETORT_ASSIGN_OR_RETURN(

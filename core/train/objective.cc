@@ -115,46 +115,56 @@ class CmObjective : public Objective {
  public:
   CmObjective(const TrainOptions& options, Networks networks,
               std::shared_ptr<const distill::Distance> distance)
-      : seed_(options.seed),
+      : options_(options),
+        seed_(options.seed),
         parts_(options.accumulation),
         gan_(options.gan),
         networks_(std::move(networks)),
         student_(networks_.student, networks_.jump),
         target_(networks_.target, networks_.jump),
-        loss_(options.cm, std::move(distance)) {}
+        distance_(std::move(distance)) {}
 
   Metrics TakeGradients(const StepInput& input) override {
     ClearGradients(*networks_.student);
     AdversarialStep adversary(gan_, networks_.discriminator.get(),
                               *networks_.student, input.step);
-    double loss = 0;
+    const math::ConsistencyStage stage = options_.StageAt(input.iteration);
+    distill::CmLossOptions cm = options_.cm;
+    cm.num_times = stage.num_times;
+    const distill::CmLoss loss(cm, distance_);
+    double sum = 0;
     for (const StepInput& part : Cut(input, parts_)) {
-      const distill::CmLossResult r = loss_.Evaluate(
+      const distill::CmLossResult r = loss.Evaluate(
           student_, target_, networks_.teacher.get(), part.batch,
-          loss_.Draw(seed_, part.step, part.samples, ImageShape(part.batch)),
+          loss.Draw(seed_, part.step, part.samples, ImageShape(part.batch)),
           DropoutSeed(*networks_.student, seed_, part));
       const AdversarialStep::Part own = {part.batch, 1.0 / parts_,
                                          part.loss_scale};
       adversary.TakeStudentGradients(r.estimate, own);
       Backward(r.total, part, parts_);
       adversary.TakeOwnGradients(r.estimate, own);
-      loss += r.total.item<double>() / parts_;
+      sum += r.total.item<double>() / parts_;
     }
     Unscale(*networks_.student, input.loss_scale);
     Metrics metrics;
-    loss += adversary.Combine(LastGradientNorm(*networks_.student), &metrics);
-    metrics["loss"] = loss;
+    sum += adversary.Combine(LastGradientNorm(*networks_.student), &metrics);
+    metrics["loss"] = sum;
+    if (options_.curriculum != Curriculum::kFixed) {
+      metrics["grid_size"] = static_cast<double>(stage.num_times);
+      metrics["target_ema_rate"] = stage.target_ema;
+    }
     return metrics;
   }
 
  private:
+  const TrainOptions options_;
   const uint64_t seed_;
   const int64_t parts_;
   const distill::GanOptions gan_;
   const Networks networks_;
   const nn::ConsistencyModel student_;
   const nn::ConsistencyModel target_;
-  const distill::CmLoss loss_;
+  const std::shared_ptr<const distill::Distance> distance_;
 };
 
 class CtmObjective : public Objective {

@@ -29,6 +29,8 @@ struct StepInput {
   // The loss is multiplied by this power of two before its gradient is taken,
   // and the gradient divided by it.
   double loss_scale = 1;
+  // Iterations done, whatever was passed over: where a curriculum is.
+  int64_t iteration = 0;
 };
 
 // What the loop minimises: binds a loss to its networks.

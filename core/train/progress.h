@@ -41,7 +41,8 @@ class ProgressListener {
   virtual void OnValidation(int64_t step, const Metrics& metrics) {}
 
   // Something went wrong and the run goes on: a checkpoint that could not be
-  // written, one that could not be read, a skipped step.
+  // written, one that could not be read, a skipped step (but for those that a
+  // loss scale finds its place by, which are logged alone).
   virtual void OnWarning(const std::string& message) {}
 };
 

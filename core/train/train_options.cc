@@ -68,6 +68,12 @@ absl::Status ValidateLoss(const TrainOptions& o) {
   if (o.cm.num_times < 2) {
     return OutOfRange("cm num_times", o.cm.num_times, "at least 2");
   }
+  if (o.curriculum != Curriculum::kFixed &&
+      (o.curriculum_start < 2 || o.curriculum_start > o.cm.num_times)) {
+    return OutOfRange(
+        "curriculum_start", o.curriculum_start,
+        absl::StrCat("in [2, cm num_times = ", o.cm.num_times, "]"));
+  }
   return absl::OkStatus();
 }
 
@@ -86,6 +92,12 @@ json LossJson(const TrainOptions& o) {
     loss["schedule"] = o.cm.schedule;
     loss["num_times"] = o.cm.num_times;
     loss["weight"] = static_cast<int>(o.cm.weight);
+    if (o.curriculum != Curriculum::kFixed) {
+      loss["curriculum"] = {
+          {"adaptive_rate", o.curriculum == Curriculum::kProgressive},
+          {"start", o.curriculum_start},
+          {"iterations", o.iterations}};
+    }
     return loss;
   }
   const distill::CtmLossOptions& c = o.ctm;
@@ -152,10 +164,25 @@ absl::Status TrainOptions::Validate() const {
   if (keep_checkpoints < 1) {
     return OutOfRange("keep_checkpoints", keep_checkpoints, "at least 1");
   }
+  RETORT_RETURN_IF_ERROR(loss_scale.Validate());
   RETORT_RETURN_IF_ERROR(optimizer.Validate());
   RETORT_RETURN_IF_ERROR(ValidateRates(*this));
   RETORT_RETURN_IF_ERROR(ValidateAugmentation(*this));
   return ValidateLoss(*this);
+}
+
+math::ConsistencyStage TrainOptions::StageAt(int64_t step) const {
+  math::ConsistencyScheduleOptions o;
+  o.start_ema = target_ema_rate;
+  o.start_scales = cm.num_times;
+  if (method == Method::kCm && curriculum != Curriculum::kFixed) {
+    o.scale = math::ConsistencyScheduleOptions::Scale::kProgressive;
+    o.adaptive_ema = curriculum == Curriculum::kProgressive;
+    o.start_scales = curriculum_start;
+    o.end_scales = cm.num_times - 1;  // the paper's s1: N ends at s1 + 1
+    o.total_steps = iterations;
+  }
+  return math::StageAt(o, step);
 }
 
 json TrainOptions::Fingerprint() const {
@@ -180,6 +207,10 @@ json TrainOptions::Fingerprint() const {
   // Only where they are used: older checkpoints do not have them.
   if (precision != Precision::kFp32) {
     run["precision"] = precision == Precision::kBf16 ? "bf16" : "fp16";
+  }
+  if (precision == Precision::kFp16 &&
+      loss_scale.ToJson() != LossScaleOptions().ToJson()) {
+    run["loss_scale"] = loss_scale.ToJson();
   }
   if (accumulation != 1) run["accumulation"] = accumulation;
   if (augment_probability > 0) {

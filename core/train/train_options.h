@@ -12,6 +12,8 @@
 #include "core/distill/distance.h"
 #include "core/distill/edm_loss.h"
 #include "core/distill/gan_loss.h"
+#include "core/math/consistency_schedule.h"
+#include "core/train/loss_scale.h"
 #include "core/train/optimizer.h"
 
 namespace retort::train {
@@ -39,6 +41,15 @@ enum class NonfinitePolicy {
               // loss that is not finite is left out all the same
 };
 
+// How the number of grid times N and the target's rate mu change over a run
+// (Song et al. 2023, section 5 and appendix C; math::StageAt).
+enum class Curriculum {
+  kFixed,            // N = cm.num_times, mu = target_ema_rate
+  kProgressive,      // N grows from curriculum_start to cm.num_times as the
+                     // root of the step; ln mu = N(0) ln target_ema_rate/(N-1)
+  kProgressiveGrid,  // N grows so, mu = target_ema_rate
+};
+
 // All that decides what a run computes, and how often it says so. With the same
 // options, data and network a run gives the same weights, however often it was
 // interrupted.
@@ -55,6 +66,7 @@ struct TrainOptions {
   // Scales gradients down to this norm; 0 = never.
   double max_gradient_norm = 0;
   Precision precision = Precision::kFp32;
+  LossScaleOptions loss_scale;  // kFp16
   // Parts that a batch is cut into, one after another, to save memory; must
   // divide it. The gradient is that of the whole batch.
   int64_t accumulation = 1;
@@ -73,8 +85,12 @@ struct TrainOptions {
   std::vector<double> ema_rates = {0.999};
   double ema_halflife_images = 0;
   double ema_rampup_ratio = 0.05;
-  // Rate of the stop-gradient network of CM and CTM.
+  // Rate of the stop-gradient network of CM and CTM; 0: it is the student.
   double target_ema_rate = 0.999;
+  // CM only. Those that grow reach cm.num_times at step `iterations`, which is
+  // then a part of what a resumed run must agree on.
+  Curriculum curriculum = Curriculum::kFixed;
+  int64_t curriculum_start = 2;  // N(0), at least 2
 
   int64_t log_every = 10;          // steps per tick
   int64_t checkpoint_every = 500;  // steps; 0 = only when asked and at the end
@@ -91,6 +107,9 @@ struct TrainOptions {
 
   // InvalidArgument, naming the field and its range.
   absl::Status Validate() const;
+
+  // N and mu of iteration `step`: a pure function of both.
+  math::ConsistencyStage StageAt(int64_t step) const;
 
   // Returns the options that decide the weights after a given step: what a
   // resumed run must agree on. How long to train, and how often to log or save,

@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<TrainState>> TrainState::Create(
   auto state = std::unique_ptr<TrainState>(new TrainState());
   state->options_ = options;
   if (options.precision == Precision::kFp16) {
-    state->loss_scale = LossScale::Dynamic();
+    state->loss_scale = LossScale::Dynamic(options.loss_scale);
   }
   for (const auto& item : student->named_parameters()) {
     state->names_.push_back(item.key());
@@ -118,7 +118,8 @@ void TrainState::UpdateAverages() {
     averages_[next++].Update(parameters_, rate);
   }
   if (target_ != nullptr) {
-    Ema::Over(target_parameters_).Update(parameters_, options_.target_ema_rate);
+    Ema::Over(target_parameters_)
+        .Update(parameters_, options_.StageAt(counters.step).target_ema);
   }
 }
 

@@ -132,6 +132,10 @@ Trainer::Trainer(const TrainOptions& options, const TrainParts& parts)
   if (parts.jump != nullptr) {
     fingerprint_["preconditioning"] = std::string(parts.jump->name());
   }
+  // Only where it is so: older checkpoints do not have it.
+  if (options.method == Method::kCm && parts.teacher == nullptr) {
+    fingerprint_["consistency_training"] = true;
+  }
 }
 
 absl::StatusOr<TrainResult> Trainer::Run() {
@@ -198,6 +202,7 @@ absl::StatusOr<StepInput> Trainer::LoadBatch() const {
   StepInput input;
   input.loss_scale = state_->loss_scale.value();
   input.step = step;
+  input.iteration = state_->counters.step;
   std::vector<int64_t> indices(n);
   for (int64_t j = 0; j < n; ++j) {
     input.samples.push_back(j);
@@ -277,8 +282,18 @@ absl::StatusOr<Trainer::Verdict> Trainer::Judge(double loss,
   // The scale is to blame first; it cannot shrink for ever.
   if (std::isfinite(loss) && state_->loss_scale.Halve()) {
     ++at.skipped;
-    Warn(absl::StrCat(what, " in float16; it was skipped, and the loss scale ",
-                      "halved to ", state_->loss_scale.value()));
+    // A halving now and then is how a loss scale finds its place, and is in
+    // the metrics; one that has no room left is news.
+    const std::string halved =
+        absl::StrCat(what, " in float16; it was skipped, and the loss scale ",
+                     "halved to ", state_->loss_scale.value());
+    if (state_->loss_scale.value() > LossScale::kMin) {
+      RETORT_LOG(info, "{}", halved);
+    } else {
+      Warn(absl::StrCat(halved, ", its least: gradients that overflow now ",
+                        "are counted as non-finite. Use bf16 or fp32 if they ",
+                        "do."));
+    }
     return Verdict::kSkip;
   }
   const bool replace = options_.nonfinite_policy == NonfinitePolicy::kReplace &&

@@ -23,19 +23,9 @@ void RefuseWhatIsNotThere(const v1::JobSpec& spec, SpecProblems* problems) {
   using Distill = v1::DistillSpec;
   Refusal refuse(problems);
   const Distill& distill = spec.distill();
-  refuse.If(distill.method() == Distill::METHOD_CT, "METHOD_CT",
-            "use METHOD_CM or METHOD_CTM, with a teacher");
   refuse.If(distill.distance() == Distill::DISTANCE_LPIPS, "DISTANCE_LPIPS",
             "use DISTANCE_PSEUDO_HUBER (the default), DISTANCE_L2 or "
             "DISTANCE_L1");
-  refuse.If(distill.weighting() != Distill::WEIGHTING_UNSPECIFIED &&
-                distill.weighting() != Distill::WEIGHTING_UNIFORM,
-            "other weightings than WEIGHTING_UNIFORM", "leave weighting out");
-  refuse.If(distill.curriculum() != Distill::CURRICULUM_UNSPECIFIED &&
-                distill.curriculum() != Distill::CURRICULUM_FIXED,
-            "other curricula than CURRICULUM_FIXED", "leave curriculum out");
-  refuse.If(distill.has_network(), "distill.network",
-            "leave it out: a student has its teacher's network");
 }
 
 }  // namespace retort::jobs

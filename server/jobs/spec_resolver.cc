@@ -17,6 +17,7 @@
 #include "server/jobs/not_there_yet.h"
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
+#include "server/jobs/student_fields.h"
 #include "server/jobs/training_fields.h"
 
 namespace retort::jobs {
@@ -341,13 +342,18 @@ class Resolution {
         });
   }
 
-  void TrainTeacher(v1::TrainTeacherSpec* task) {
-    const std::string at = "train_teacher";
-    v1::DataSpec* data = task->mutable_data();
+  // Data, and a network that is for images of their size.
+  void OwnNetwork(v1::DataSpec* data, v1::NetworkSpec* network,
+                  const std::string& at) {
     ResolveData({true, 0}, at + ".data", data, &problems_);
     const int64_t side =
         data->resolution() > 0 ? data->resolution() : kResolution;
-    Network(task->mutable_network(), side, at + ".network");
+    Network(network, side, at + ".network");
+  }
+
+  void TrainTeacher(v1::TrainTeacherSpec* task) {
+    const std::string at = "train_teacher";
+    OwnNetwork(task->mutable_data(), task->mutable_network(), at);
     Noise(task->mutable_noise(), at + ".noise");
     Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_ADAM, 1e-3,
               at + ".optimizer");
@@ -390,11 +396,11 @@ class Resolution {
   // Returns the model that holds the tables; an empty one if none is used.
   v1::Model Preconditioning(v1::DistillSpec* task, const std::string& at) {
     if (task->preconditioning() == v1::PRECONDITIONING_KIND_UNSPECIFIED) {
-      const bool cm = task->method() == v1::DistillSpec::METHOD_CM;
+      const bool ctm = task->method() == v1::DistillSpec::METHOD_CTM;
       task->set_preconditioning(!task->preconditioning_artifact().empty()
                                     ? v1::PRECONDITIONING_KIND_ANALYTIC
-                                    : (cm ? v1::PRECONDITIONING_KIND_CM
-                                          : v1::PRECONDITIONING_KIND_CTM));
+                                    : (ctm ? v1::PRECONDITIONING_KIND_CTM
+                                           : v1::PRECONDITIONING_KIND_CM));
     }
     const v1::PreconditioningKind kind = task->preconditioning();
     const std::string field = at + ".preconditioning";
@@ -459,50 +465,16 @@ class Resolution {
                      "estimate for these"));
   }
 
-  // Fields that only consistency trajectory models have.
-  void TrajectoryFields(v1::DistillSpec* task, const std::string& at) {
-    if (task->method() == v1::DistillSpec::METHOD_CTM) {
-      RETORT_DEFAULT(task, max_ode_steps, task->grid_size() - 1);
-      RETORT_DEFAULT(task, dsm_weight, 1);
-      problems_.Require(
-          task->max_ode_steps() >= 1 &&
-              task->max_ode_steps() < task->grid_size(),
-          at + ".max_ode_steps",
-          absl::StrCat("is ", task->max_ode_steps(), "; a grid of ",
-                       task->grid_size(), " times has 1 to ",
-                       task->grid_size() - 1, " steps"));
-      problems_.Require(
-          (task->dsm_weight() > 0 && std::isfinite(task->dsm_weight())) ||
-              task->dsm_weight() == -1,
-          at + ".dsm_weight",
-          absl::StrCat("is ", task->dsm_weight(),
-                       "; must be positive, or -1 to train without it"));
-      return;
-    }
-    const char* const kOnlyCtm =
-        "is for METHOD_CTM only; leave it out for METHOD_CM";
-    problems_.Require(task->max_ode_steps() == 0 || task->max_ode_steps() == 1,
-                      at + ".max_ode_steps", kOnlyCtm);
-    problems_.Require(task->dsm_weight() == 0 || task->dsm_weight() == -1,
-                      at + ".dsm_weight", kOnlyCtm);
-    problems_.Require(!task->target_inner_ema(), at + ".target_inner_ema",
-                      kOnlyCtm);
-    problems_.Require(!task->zero_init_second_time(),
-                      at + ".zero_init_second_time", kOnlyCtm);
-    task->set_max_ode_steps(1);
-    task->set_dsm_weight(-1);
-  }
-
   void Distill(v1::DistillSpec* task) {
     const std::string at = "distill";
     if (task->method() == v1::DistillSpec::METHOD_UNSPECIFIED) {
       task->set_method(v1::DistillSpec::METHOD_CTM);
     }
     problems_.Require(v1::DistillSpec::Method_IsValid(task->method()),
-                      at + ".method", "is unknown; use METHOD_CM, METHOD_CTM");
-    const v1::Model teacher =
-        ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
-    Data(teacher, task->mutable_data(), at);
+                      at + ".method",
+                      "is unknown; use METHOD_CM, METHOD_CTM or METHOD_CT");
+    CheckTeacherOrNone(at, *task, &problems_);
+    const v1::Model teacher = TeacherOrNetwork(task, at);
     const v1::Model tables = Preconditioning(task, at);
     NoiseOfTeacher(teacher, task->mutable_noise(), at + ".noise");
     TablesFit(*task, tables, teacher, at);
@@ -514,18 +486,22 @@ class Resolution {
     }
     problems_.Require(v1::DistillSpec::Distance_IsValid(task->distance()),
                       at + ".distance", "is unknown");
-    RETORT_DEFAULT(task, grid_size, 18);
-    Count(task->grid_size(), 2, kMaxTimes, at + ".grid_size");
-    if (task->step_strategy() == v1::DistillSpec::STEP_STRATEGY_UNSPECIFIED) {
-      task->set_step_strategy(v1::DistillSpec::STEP_STRATEGY_WEIGHTED);
-    }
-    problems_.Require(
-        v1::DistillSpec::StepStrategy_IsValid(task->step_strategy()),
-        at + ".step_strategy", "is unknown");
-    RETORT_DEFAULT(task, target_ema_rate, 0.999);
-    Probability(task->target_ema_rate(), at + ".target_ema_rate");
-    if (task->grid_size() >= 2) TrajectoryFields(task, at);
+    ResolveStudentFields(at, task, &problems_);
     ResolveGanFields(at, task, &problems_);
+  }
+
+  // What the student starts from. Returns the teacher; an empty one for
+  // METHOD_CT without any, whose network is resolved instead.
+  v1::Model TeacherOrNetwork(v1::DistillSpec* task, const std::string& at) {
+    if (task->method() != v1::DistillSpec::METHOD_CT ||
+        !task->teacher().empty()) {
+      v1::Model teacher =
+          ModelOf(task->teacher(), {v1::Model::KIND_TEACHER}, at + ".teacher");
+      Data(teacher, task->mutable_data(), at);
+      return teacher;
+    }
+    OwnNetwork(task->mutable_data(), task->mutable_network(), at);
+    return v1::Model();
   }
 
   void Evaluate(v1::EvaluateSpec* task) {

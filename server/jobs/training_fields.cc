@@ -59,6 +59,33 @@ void ResolveAverage(const std::string& at, Training* training,
       absl::StrCat("is ", ratio, "; must be positive, such as 0.05"));
 }
 
+// A power of two in [1, 2^24].
+bool IsScale(double value) {
+  int exponent = 0;
+  return value >= 1 && value <= 16777216 && std::frexp(value, &exponent) == 0.5;
+}
+
+void ResolveLossScale(const std::string& at, Training* training,
+                      SpecProblems* problems) {
+  if (training->precision() != Training::PRECISION_FP16) {
+    problems->Require(!training->has_loss_scale(), at,
+                      "is for PRECISION_FP16 only; leave it out");
+    return;
+  }
+  v1::LossScaleSpec* scale = training->mutable_loss_scale();
+  if (scale->initial() == 0) scale->set_initial(65536);
+  if (scale->growth_factor() == 0) scale->set_growth_factor(2);
+  if (scale->growth_interval() == 0) scale->set_growth_interval(2000);
+  const char* const kPower = "; must be a power of two from 1 to 2^24";
+  problems->Require(IsScale(scale->initial()), at + ".initial",
+                    absl::StrCat("is ", scale->initial(), kPower));
+  problems->Require(IsScale(scale->growth_factor()), at + ".growth_factor",
+                    absl::StrCat("is ", scale->growth_factor(), kPower));
+  problems->Require(
+      scale->growth_interval() >= 1, at + ".growth_interval",
+      absl::StrCat("is ", scale->growth_interval(), "; must be positive"));
+}
+
 }  // namespace
 
 void ResolveTrainingFields(const std::string& at, Training* training,
@@ -84,6 +111,7 @@ void ResolveTrainingFields(const std::string& at, Training* training,
                                  "out to leave gradients as they are"));
   ResolveAccumulation(at + ".accumulation", training, problems);
   ResolveAverage(at, training, problems);
+  ResolveLossScale(at + ".loss_scale", training, problems);
 }
 
 }  // namespace retort::jobs

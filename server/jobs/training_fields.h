@@ -10,9 +10,9 @@ namespace retort::jobs {
 
 // Fills in the defaults of those fields of a TrainingSpec that say how its
 // numbers are computed and kept in bounds (precision, accumulation,
-// max_gradient_norm, nonfinite_policy, ema_halflife_images, ema_rampup_ratio),
-// and adds what is wrong with them to `problems`. `at` is the path of
-// `training` in the spec. Its batch_size is resolved already.
+// max_gradient_norm, nonfinite_policy, ema_halflife_images, ema_rampup_ratio,
+// loss_scale), and adds what is wrong with them to `problems`. `at` is the path
+// of `training` in the spec. Its batch_size is resolved already.
 void ResolveTrainingFields(const std::string& at, v1::TrainingSpec* training,
                            SpecProblems* problems);
 

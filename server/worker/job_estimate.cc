@@ -14,12 +14,11 @@
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "core/data/image_dataset.h"
-#include "core/io/model_manifest.h"
+#include "core/io/model_file.h"
 #include "core/nn/named_networks.h"
 #include "core/nn/network_size.h"
 #include "core/train/footprint.h"
 #include "retort/v1/job_service.pb.h"
-#include "server/base/network_spec.h"
 #include "server/worker/spec_to_options.h"
 #include "server/worker/task.h"
 
@@ -57,18 +56,12 @@ int64_t ReadProc(const std::string& file, const std::string& name) {
   return 0;
 }
 
-struct ImageFacts {
-  int64_t resolution = 0;
-  int64_t channels = 0;
-  int64_t classes = 0;
-};
-
 // What the images look like. A data set that is not here, or not quickly
 // looked at, is taken to have three channels and the preset's classes.
-absl::StatusOr<ImageFacts> FactsOf(const v1::DataSpec& data,
+absl::StatusOr<ImageShape> FactsOf(const v1::DataSpec& data,
                                    const v1::NetworkSpec& network) {
   if (data.dataset() != v1::DataSpec::DATASET_IMAGES) {
-    return ImageFacts{data.resolution() > 0 ? data.resolution() : 32, 1, 10};
+    return ImageShape{data.resolution() > 0 ? data.resolution() : 32, 1, 10};
   }
   if (base::FileExists(data.path()) && !base::IsDirectory(data.path())) {
     data::ImageDatasetOptions options;
@@ -76,9 +69,9 @@ absl::StatusOr<ImageFacts> FactsOf(const v1::DataSpec& data,
     options.max_held_bytes = 0;
     RETORT_ASSIGN_OR_RETURN(const auto set,
                             data::OpenImageDataset(data.path(), options));
-    return ImageFacts{set->resolution(), set->channels(), set->label_dim()};
+    return ImageShape{set->resolution(), set->channels(), set->label_dim()};
   }
-  ImageFacts facts{data.resolution(), 3, 0};
+  ImageShape facts{data.resolution(), 3, 0};
   const auto named = nn::NamedNetwork(network.preset());
   if (named.ok() && !data.unconditional()) facts.classes = named->label_dim;
   return facts;
@@ -131,11 +124,10 @@ class Estimator {
   }
 
   absl::Status TeacherSizes(const v1::TrainTeacherSpec& task) {
-    RETORT_ASSIGN_OR_RETURN(const ImageFacts facts,
+    RETORT_ASSIGN_OR_RETURN(const ImageShape facts,
                             FactsOf(task.data(), task.network()));
-    RETORT_ASSIGN_OR_RETURN(
-        footprint_.network,
-        TeacherNetwork(task, facts.resolution, facts.channels, facts.classes));
+    RETORT_ASSIGN_OR_RETURN(footprint_.network,
+                            NewNetwork(NetworkFieldsOf(task), facts));
     rehearsal_ = {facts.resolution, facts.channels, facts.classes};
     TrainingSizes(task.training());
     return absl::OkStatus();
@@ -156,17 +148,16 @@ class Estimator {
       footprint_.gan_channels = options.gan.channels;
     }
     if (task.teacher().empty()) {  // consistency training
-      RETORT_ASSIGN_OR_RETURN(const ImageFacts facts,
+      RETORT_ASSIGN_OR_RETURN(const ImageShape facts,
                               FactsOf(task.data(), task.network()));
-      RETORT_ASSIGN_OR_RETURN(
-          footprint_.network,
-          service::ToNetworkConfig(
-              task.network(), ToSchedule(task.noise()).sigma_data,
-              facts.resolution, facts.channels,
-              task.data().unconditional() ? 0 : facts.classes));
+      RETORT_ASSIGN_OR_RETURN(footprint_.network,
+                              NewNetwork(NetworkFieldsOf(task), facts));
     } else {
       RETORT_ASSIGN_OR_RETURN(footprint_.network, NetworkOf(task.teacher()));
-      footprint_.teacher_parameters = nn::CountParameters(footprint_.network);
+      // Consistency training lets its teacher go once it has started.
+      if (task.method() != v1::DistillSpec::METHOD_CT) {
+        footprint_.teacher_parameters = nn::CountParameters(footprint_.network);
+      }
     }
     footprint_.network.two_times = footprint_.method == train::Method::kCtm;
     rehearsal_ = {footprint_.network.img_resolution,

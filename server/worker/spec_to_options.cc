@@ -1,5 +1,6 @@
 #include "server/worker/spec_to_options.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -57,6 +58,32 @@ train::NonfinitePolicy ToPolicy(v1::TrainingSpec::NonfinitePolicy policy) {
   }
 }
 
+train::Curriculum ToCurriculum(v1::DistillSpec::Curriculum curriculum) {
+  switch (curriculum) {
+    case v1::DistillSpec::CURRICULUM_PROGRESSIVE:
+      return train::Curriculum::kProgressive;
+    case v1::DistillSpec::CURRICULUM_PROGRESSIVE_GRID:
+      return train::Curriculum::kProgressiveGrid;
+    default:
+      return train::Curriculum::kFixed;
+  }
+}
+
+distill::CmWeight ToWeight(v1::DistillSpec::Weighting weighting) {
+  switch (weighting) {
+    case v1::DistillSpec::WEIGHTING_KARRAS:
+      return distill::CmWeight::kKarras;
+    case v1::DistillSpec::WEIGHTING_SNR:
+      return distill::CmWeight::kSnr;
+    case v1::DistillSpec::WEIGHTING_SNR_PLUS_ONE:
+      return distill::CmWeight::kSnrPlusOne;
+    case v1::DistillSpec::WEIGHTING_TRUNCATED_SNR:
+      return distill::CmWeight::kTruncatedSnr;
+    default:
+      return distill::CmWeight::kUniform;
+  }
+}
+
 void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   options->batch_size = Or<int64_t>(spec.batch_size(), 64);
   options->iterations = spec.iterations();
@@ -72,6 +99,11 @@ void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   }
   options->max_gradient_norm = spec.max_gradient_norm();
   options->precision = ToPrecision(spec.precision());
+  options->loss_scale.initial = Or(spec.loss_scale().initial(), 65536.0);
+  options->loss_scale.growth_factor =
+      Or(spec.loss_scale().growth_factor(), 2.0);
+  options->loss_scale.growth_interval =
+      Or<int64_t>(spec.loss_scale().growth_interval(), 2000);
   options->accumulation = Or(spec.accumulation(), 1);
   options->nonfinite_policy = ToPolicy(spec.nonfinite_policy());
   options->max_nonfinite_steps = Or<int64_t>(spec.max_nonfinite_steps(), 10);
@@ -128,15 +160,24 @@ train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec) {
   return options;
 }
 
-absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
-    const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,
-    int64_t classes) {
+NetworkFields NetworkFieldsOf(const v1::TrainTeacherSpec& spec) {
+  return {spec.network(), spec.data(), spec.noise(),
+          spec.augment_probability()};
+}
+
+NetworkFields NetworkFieldsOf(const v1::DistillSpec& spec) {
+  return {spec.network(), spec.data(), spec.noise()};
+}
+
+absl::StatusOr<nn::NetworkConfig> NewNetwork(const NetworkFields& fields,
+                                             const ImageShape& images) {
   RETORT_ASSIGN_OR_RETURN(
       nn::NetworkConfig config,
       service::ToNetworkConfig(
-          spec.network(), ToSchedule(spec.noise()).sigma_data, resolution,
-          channels, spec.data().unconditional() ? 0 : classes));
-  if (const double p = spec.augment_probability(); p > 0) {
+          fields.network, ToSchedule(fields.noise).sigma_data,
+          images.resolution, images.channels,
+          fields.data.unconditional() ? 0 : images.classes));
+  if (const double p = fields.augment_probability; p > 0) {
     config.augment_dim = data::AugmentLabelDim(data::EdmAugmentation(p));
   }
   return config;
@@ -145,18 +186,26 @@ absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
 absl::StatusOr<train::TrainOptions> ToTrainOptions(
     const v1::DistillSpec& spec) {
   train::TrainOptions options;
-  options.method = spec.method() == v1::DistillSpec::METHOD_CM
+  options.method = spec.method() == v1::DistillSpec::METHOD_CM ||
+                           spec.method() == v1::DistillSpec::METHOD_CT
                        ? train::Method::kCm
                        : train::Method::kCtm;
   SetOptimizer(spec.optimizer(), "radam", 4e-4, &options);
   SetTraining(spec.training(), &options);
-  options.target_ema_rate = Or(spec.target_ema_rate(), 0.999);
+  options.curriculum = ToCurriculum(spec.curriculum());
+  options.curriculum_start = Or(spec.start_grid_size(), 2);
+  options.target_ema_rate = std::max(
+      Or(spec.target_ema_rate(),
+         options.curriculum == train::Curriculum::kProgressive ? 0.95 : 0.999),
+      0.0);  // -1: the student itself
   RETORT_ASSIGN_OR_RETURN(options.distance.name, DistanceName(spec.distance()));
   const int64_t times = Or<int64_t>(spec.grid_size(), 18);
   options.cm.schedule = ToSchedule(spec.noise());
   options.cm.num_times = times;
+  options.cm.weight = ToWeight(spec.weighting());
   options.ctm.schedule = options.cm.schedule;
   options.ctm.num_times = times;
+  options.ctm.weight = options.cm.weight;
   options.ctm.max_ode_steps = Or<int64_t>(spec.max_ode_steps(), times - 1);
   options.ctm.weight_steps_by_k =
       spec.step_strategy() != v1::DistillSpec::STEP_STRATEGY_UNIFORM;
@@ -215,7 +264,10 @@ std::string JumpName(v1::PreconditioningKind kind,
     case v1::PRECONDITIONING_KIND_FITTED_SPECTRAL:
       return "fitted-spectral";
     default:
-      return method == v1::DistillSpec::METHOD_CM ? "cm" : "ctm";
+      return method == v1::DistillSpec::METHOD_CM ||
+                     method == v1::DistillSpec::METHOD_CT
+                 ? "cm"
+                 : "ctm";
   }
 }
 

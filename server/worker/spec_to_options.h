@@ -22,12 +22,28 @@ math::NoiseSchedule ToSchedule(const v1::NoiseScheduleSpec& spec);
 
 train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec);
 
-// The network that is trained, for images of this shape; with augmentation it
-// takes the augmentation's labels. InvalidArgument as
-// service::ToNetworkConfig().
-absl::StatusOr<nn::NetworkConfig> TeacherNetwork(
-    const v1::TrainTeacherSpec& spec, int64_t resolution, int64_t channels,
-    int64_t classes);
+// What a job says of a network that it starts from scratch (train_teacher,
+// METHOD_CT). Refers to the spec.
+struct NetworkFields {
+  const v1::NetworkSpec& network;
+  const v1::DataSpec& data;
+  const v1::NoiseScheduleSpec& noise;
+  double augment_probability = 0;
+};
+NetworkFields NetworkFieldsOf(const v1::TrainTeacherSpec& spec);
+NetworkFields NetworkFieldsOf(const v1::DistillSpec& spec);
+
+// Of a data set.
+struct ImageShape {
+  int64_t resolution = 0;
+  int64_t channels = 0;
+  int64_t classes = 0;
+};
+
+// Returns that network for images of this shape; with augmentation it takes the
+// augmentation's labels. InvalidArgument as service::ToNetworkConfig().
+absl::StatusOr<nn::NetworkConfig> NewNetwork(const NetworkFields& fields,
+                                             const ImageShape& images);
 
 // InvalidArgument for a distance or method that this build does not have.
 absl::StatusOr<train::TrainOptions> ToTrainOptions(const v1::DistillSpec& spec);
@@ -36,7 +52,7 @@ analytic::PreconditionOptions ToPreconditionOptions(
     const v1::EstimatePreconditioningSpec& spec);
 
 // "fitted-state" and so on, as core/analytic names them. The default is the
-// method's own, "cm" or "ctm".
+// method's own: "ctm" for METHOD_CTM, "cm" for the others.
 std::string JumpName(v1::PreconditioningKind kind,
                      v1::DistillSpec::Method method);
 

@@ -34,18 +34,39 @@ absl::StatusOr<std::unique_ptr<data::Dataset>> Images(
   return MakeUpImages(*context.rehearsal, batch_size);
 }
 
-// Measures the run while it trains, as its spec says.
+// A network from scratch, which has the classes of its data.
+absl::StatusOr<std::shared_ptr<nn::EdmDenoiser>> MakeNetwork(
+    const TaskContext& context, const NetworkFields& fields, uint64_t seed,
+    const data::Dataset& dataset) {
+  if (dataset.label_dim() == 0 && !fields.data.unconditional() &&
+      context.rehearsal == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(dataset.name(),
+                     " has no labels (no dataset.json, or null in it); set "
+                     "data.unconditional to train without classes"));
+  }
+  RETORT_RETURN_IF_ERROR(ToSchedule(fields.noise).Validate());
+  RETORT_ASSIGN_OR_RETURN(
+      const nn::NetworkConfig config,
+      NewNetwork(fields, {dataset.resolution(), dataset.channels(),
+                          dataset.label_dim()}));
+  return nn::CreateDenoiser(config, seed);
+}
+
+// Measures the run while it trains, as its spec says, against what the teacher
+// makes of the same noise if there is one.
 absl::Status AddValidation(const TaskContext& context,
                            const v1::ValidationSpec& spec,
                            const math::NoiseSchedule& schedule,
+                           const std::shared_ptr<nn::EdmDenoiser>& teacher,
                            train::TrainParts* parts) {
   if (spec.every() == 0) return absl::OkStatus();
   ReportPhase(context.outbox, "preparing validation");
   RETORT_ASSIGN_OR_RETURN(
       std::shared_ptr<Validation> validation,
       Validation::Create(context, spec,
-                         {parts->student.get(), parts->teacher, parts->jump,
-                          schedule, parts->dataset}));
+                         {parts->student.get(), teacher, parts->jump, schedule,
+                          parts->dataset}));
   parts->validate = [validation](const io::TensorMap& weights) {
     return validation->Measure(weights);
   };
@@ -112,6 +133,22 @@ void ZeroSecondTime(nn::EdmDenoiser& student) {
   }
 }
 
+// The student before its first step: its teacher, or (`teacher` null) a fresh
+// network.
+absl::StatusOr<std::shared_ptr<nn::EdmDenoiser>> FirstStudent(
+    const TaskContext& context, const v1::DistillSpec& spec,
+    train::Method method, const nn::EdmDenoiser* teacher,
+    const data::Dataset& dataset) {
+  const uint64_t seed = spec.training().seed();
+  if (teacher == nullptr) {
+    return MakeNetwork(context, NetworkFieldsOf(spec), seed, dataset);
+  }
+  RETORT_ASSIGN_OR_RETURN(auto student,
+                          train::MakeStudent(method, *teacher, seed));
+  for (at::Tensor& p : student->parameters()) p.requires_grad_(true);
+  return student;
+}
+
 }  // namespace
 
 absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
@@ -120,26 +157,17 @@ absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
   RETORT_ASSIGN_OR_RETURN(
       const auto dataset,
       Images(context, spec.data(), ToTrainOptions(spec).batch_size));
-  if (dataset->label_dim() == 0 && !spec.data().unconditional() &&
-      context.rehearsal == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(dataset->name(),
-                     " has no labels (no dataset.json, or null in it); set "
-                     "data.unconditional to train without classes"));
-  }
   const math::NoiseSchedule schedule = ToSchedule(spec.noise());
-  RETORT_RETURN_IF_ERROR(schedule.Validate());
-  RETORT_ASSIGN_OR_RETURN(
-      const nn::NetworkConfig config,
-      TeacherNetwork(spec, dataset->resolution(), dataset->channels(),
-                     dataset->label_dim()));
   train::TrainParts parts;
   parts.dataset = dataset.get();
-  parts.student = nn::CreateDenoiser(config, spec.training().seed());
+  RETORT_ASSIGN_OR_RETURN(parts.student,
+                          MakeNetwork(context, NetworkFieldsOf(spec),
+                                      spec.training().seed(), *dataset));
   parts.preconditioning = {{"schedule", json(schedule)}};
   parts.lineage = Lineage(context);
-  RETORT_RETURN_IF_ERROR(
-      AddValidation(context, spec.training().validation(), schedule, &parts));
+  RETORT_RETURN_IF_ERROR(AddValidation(context, spec.training().validation(),
+                                       schedule,
+                                       /*teacher=*/nullptr, &parts));
   return Run(context, ToTrainOptions(spec), parts);
 }
 
@@ -147,12 +175,18 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
                                   const v1::DistillSpec& spec) {
   RETORT_ASSIGN_OR_RETURN(const train::TrainOptions options,
                           ToTrainOptions(spec));
-  ReportPhase(context.outbox, "loading teacher and data");
+  const bool data_alone = spec.method() == v1::DistillSpec::METHOD_CT;
+  const bool from_teacher = !data_alone || !spec.teacher().empty();
+  ReportPhase(context.outbox,
+              from_teacher ? "loading teacher and data" : "loading data");
   RETORT_ASSIGN_OR_RETURN(const auto dataset,
                           Images(context, spec.data(), options.batch_size));
-  RETORT_ASSIGN_OR_RETURN(const std::string teacher_dir,
-                          context.ModelDir(spec.teacher()));
-  RETORT_ASSIGN_OR_RETURN(LoadedNetwork teacher, LoadNetwork(teacher_dir));
+  LoadedNetwork teacher;
+  if (from_teacher) {
+    RETORT_ASSIGN_OR_RETURN(const std::string teacher_dir,
+                            context.ModelDir(spec.teacher()));
+    RETORT_ASSIGN_OR_RETURN(teacher, LoadNetwork(teacher_dir));
+  }
   std::string artefact_dir;
   if (!spec.preconditioning_artifact().empty()) {
     RETORT_ASSIGN_OR_RETURN(artefact_dir,
@@ -165,23 +199,27 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   RETORT_RETURN_IF_ERROR(CheckSameTeacher(spec, teacher.manifest, jump));
   train::TrainParts parts;
   parts.dataset = dataset.get();
-  parts.teacher = teacher.network;
+  // Consistency training takes no more than its first weights of a teacher.
+  if (!data_alone) parts.teacher = teacher.network;
   parts.jump = jump.jump;
   RETORT_ASSIGN_OR_RETURN(parts.student,
-                          train::MakeStudent(options.method, *teacher.network,
-                                             spec.training().seed()));
-  for (at::Tensor& p : parts.student->parameters()) p.requires_grad_(true);
+                          FirstStudent(context, spec, options.method,
+                                       teacher.network.get(), *dataset));
   if (spec.zero_init_second_time()) ZeroSecondTime(*parts.student);
   parts.preconditioning = jump.manifest;
   parts.preconditioning_tensors = jump.tensors;
   parts.lineage = Lineage(context);
-  parts.lineage["teacher"] = spec.teacher();
-  parts.lineage["teacher_hash"] = teacher.manifest.weights_sha256;
+  if (from_teacher) {
+    parts.lineage["teacher"] = spec.teacher();
+    parts.lineage["teacher_hash"] = teacher.manifest.weights_sha256;
+  }
   if (!artefact_dir.empty()) {
     parts.lineage["preconditioning_artifact"] = spec.preconditioning_artifact();
   }
   RETORT_RETURN_IF_ERROR(AddValidation(context, spec.training().validation(),
-                                       ToSchedule(spec.noise()), &parts));
+                                       ToSchedule(spec.noise()),
+                                       teacher.network, &parts));
+  teacher.network.reset();  // whoever needs it has it
   return Run(context, options, parts);
 }
 

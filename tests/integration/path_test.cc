@@ -183,6 +183,27 @@ TEST_F(PathTest, TeacherIsDistilledWithEachMethod) {
   EXPECT_EQ(service_->Json({"models", "get", "student-cm"})["kind"], "KIND_CM");
 }
 
+TEST_F(PathTest, AConsistencyModelIsTrainedWithoutATeacher) {
+  Run("alone", {{"distill",
+                 {{"method", "ct"},
+                  {"data", {{"path", Data()}}},
+                  {"network", {{"model_channels", 8}, {"channel_mult", {1}}}},
+                  {"curriculum", "progressive"},
+                  {"grid_size", 6},
+                  {"training",
+                   {{"iterations", 8}, {"batch_size", 2}, {"log_every", 1}}}}},
+                {"resources", {{"cpu_threads", 1}}}});
+  const json model = service_->Json({"models", "get", "alone"});
+  EXPECT_EQ(model["kind"], "KIND_CM");
+  EXPECT_EQ(model["preconditioning"], "PRECONDITIONING_KIND_CM");
+  EXPECT_FALSE(model["manifest"]["lineage"].contains("teacher"));
+  service_->Json({"deployments", "create", "alone", "--model", "alone",
+                  "--threads", "1", "--wait"});
+  EXPECT_THAT(Sample("alone", 2, {"--steps", "2"}),
+              Each(StartsWith("\x89PNG")));
+  EXPECT_EQ(service_->Cli({"deployments", "delete", "alone"}).code, 0);
+}
+
 TEST_F(PathTest, StudentIsEvaluatedInTheFeaturesOfAClassifier) {
   const std::string features = service_->dir() / "features";
   const ProcessResult trained =
@@ -306,7 +327,7 @@ TEST_F(PathTest, MetricsAndHealthAnswerOverHttp) {
   EXPECT_THAT(service_->HttpGet("/healthz"), HasSubstr("200 OK"));
   const std::string metrics = service_->HttpGet("/metrics");
   EXPECT_THAT(metrics, HasSubstr("200 OK"));
-  EXPECT_THAT(metrics, HasSubstr("retort_jobs{state=\"succeeded\"} 8"));
+  EXPECT_THAT(metrics, HasSubstr("retort_jobs{state=\"succeeded\"} 9"));
   EXPECT_THAT(metrics, HasSubstr("retort_worker_starts_total{role=\"task\"}"));
   for (const char* series :
        {"retort_sample_images_total", "retort_sample_seconds_bucket",

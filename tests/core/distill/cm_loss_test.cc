@@ -66,10 +66,47 @@ TEST(CmLossTest, WeightsFollowTheLargerTime) {
   EXPECT_DOUBLE_EQ(PairWeight(CmWeight::kUniform, t, 0.5).item<double>(), 1.0);
   EXPECT_DOUBLE_EQ(PairWeight(CmWeight::kSnr, t, 0.5).item<double>(), 0.25);
   EXPECT_DOUBLE_EQ(PairWeight(CmWeight::kKarras, t, 0.5).item<double>(), 4.25);
+  EXPECT_DOUBLE_EQ(PairWeight(CmWeight::kSnrPlusOne, t, 0.5).item<double>(),
+                   1.25);
+  EXPECT_DOUBLE_EQ(PairWeight(CmWeight::kTruncatedSnr, t, 0.5).item<double>(),
+                   1.0);
+  EXPECT_DOUBLE_EQ(
+      PairWeight(CmWeight::kTruncatedSnr, t / 4, 0.5).item<double>(), 4.0);
+  EXPECT_DOUBLE_EQ(PairWeight(CmWeight::kRoot, t * 2, 0.5).item<double>(), 2.0);
 }
 
-TEST(CmLossTest, RefusesAnUnknownWeightName) {
-  EXPECT_THAT(ParseCmWeight("truncated-snr"),
+// A network that says F = 0, as EDM's do before they are trained, jumps to
+// c_skip(t) x, so that every number of the loss is known.
+TEST(CmLossTest, ConsistencyTrainingOfAnUntrainedNetworkIsKnownInClosedForm) {
+  CmLossOptions options;
+  options.num_times = 5;
+  options.weight = CmWeight::kKarras;
+  const CmLoss loss = L2Loss(options);
+  const nn::ConsistencyModel model(
+      nn::CreateDenoiser(retort::testing::TinyConfig(), 1),
+      std::make_shared<math::CmJump>());
+  const CmDraws draws = loss.Draw(1, 0, Range(4), {1, 8, 8});
+  const at::Tensor x0 = TinyImages(4, 2).to(at::kDouble);
+  const CmLossResult r =
+      loss.Evaluate(model, model, nullptr, {x0.to(at::kFloat), {}, {}}, draws);
+  const auto skip = [](const at::Tensor& t) {  // CM, appendix C
+    return (0.25 / ((t - 0.002).square() + 0.25)).view({-1, 1, 1, 1});
+  };
+  const at::Tensor z = draws.noise.to(at::kDouble);
+  const at::Tensor difference = skip(r.t) * (x0 + r.t.view({-1, 1, 1, 1}) * z) -
+                                skip(r.u) * (x0 + r.u.view({-1, 1, 1, 1}) * z);
+  const at::Tensor expected =
+      difference.square().mean({1, 2, 3}) * (r.t.pow(-2) + 4);
+  EXPECT_TRUE(at::allclose(r.per_sample.to(at::kDouble), expected, 1e-4, 1e-7))
+      << r.per_sample << expected;
+}
+
+TEST(CmLossTest, KnowsTheWeightsOfBothAuthorsByTheirNames) {
+  EXPECT_EQ(ParseCmWeight("snr+1").value(), CmWeight::kSnrPlusOne);
+  EXPECT_EQ(ParseCmWeight("truncated-snr").value(), CmWeight::kTruncatedSnr);
+  EXPECT_EQ(ParseCmWeight("karras").value(), CmWeight::kKarras);
+  EXPECT_EQ(ParseCmWeight("karras_weight").value(), CmWeight::kKarras);
+  EXPECT_THAT(ParseCmWeight("unknown"),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 

@@ -22,6 +22,16 @@ TEST(LossScaleTest, DoublesAfterTwoThousandGoodStepsUpToItsBound) {
   EXPECT_EQ(scale.value(), LossScale::kMax);
 }
 
+TEST(LossScaleTest, TakesItsConstantsFromTheOptions) {
+  LossScale scale = LossScale::Dynamic(
+      {.initial = 8, .growth_factor = 4, .growth_interval = 3});
+  EXPECT_EQ(scale.value(), 8);
+  for (int i = 0; i < 3; ++i) scale.CountGood();
+  EXPECT_EQ(scale.value(), 32);
+  scale.Halve();
+  EXPECT_EQ(scale.value(), 16);
+}
+
 TEST(LossScaleTest, HalvesDownToOneAndThenIsNoRemedyAnyMore) {
   LossScale scale = LossScale::Dynamic();
   for (int i = 0; i < 16; ++i) EXPECT_TRUE(scale.Halve());

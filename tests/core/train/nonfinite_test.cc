@@ -301,6 +301,17 @@ TEST_F(LossScaleRunTest, ShrinksUntilGradientsFitWithoutCountingAsBroken) {
   ASSERT_THAT(Run("job"), IsOk());
   EXPECT_EQ(listener_.last.skipped, 6);
   EXPECT_EQ(listener_.last.metrics.at("loss_scale"), 1024);
+  EXPECT_TRUE(listener_.warnings.empty());  // that is how it finds its place
+}
+
+TEST_F(LossScaleRunTest, WarnsWhenItHasNoRoomLeft) {
+  options_.loss_scale.initial = 4;
+  options_.iterations = 3;
+  harm_ = [](const StepInput& input, nn::EdmDenoiser& net, Metrics*) {
+    if (input.loss_scale > 1) SpoilGradients(net);
+  };
+  ASSERT_THAT(Run("job"), IsOk());
+  EXPECT_THAT(listener_.warnings, ElementsAre(HasSubstr("halved to 1, its")));
 }
 
 TEST_F(LossScaleRunTest, ItsStateIsInTheCheckpoint) {

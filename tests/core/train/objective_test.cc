@@ -66,6 +66,35 @@ TEST(ObjectiveTest, TheSameStepGivesTheSameGradientAlsoWithDropout) {
   EXPECT_TRUE(student->LastLayerWeight().grad().equal(first));
 }
 
+// Consistency training: no teacher.
+absl::StatusOr<Metrics> CtStep(const TrainOptions& options, int64_t iteration) {
+  const auto objective =
+      MakeObjective(options, {TinyNet(1), Frozen(TinyNet(2)), nullptr,
+                              std::make_shared<math::CmJump>()});
+  if (!objective.ok()) return objective.status();
+  StepInput input = Input(7);
+  input.iteration = iteration;
+  return (*objective)->TakeGradients(input);
+}
+
+TEST(ObjectiveTest, ACurriculumTrainsOnTheGridOfItsIteration) {
+  TrainOptions growing = Options(Method::kCm);
+  growing.curriculum = Curriculum::kProgressive;
+  growing.iterations = 96;
+  growing.cm.num_times = 10;
+  for (const auto& [iteration, times] :
+       {std::pair<int64_t, int64_t>{0, 2}, {13, 5}, {95, 10}}) {
+    TrainOptions fixed = Options(Method::kCm);
+    fixed.cm.num_times = times;
+    RETORT_ASSERT_OK_AND_ASSIGN(const Metrics a, CtStep(growing, iteration));
+    RETORT_ASSERT_OK_AND_ASSIGN(const Metrics b, CtStep(fixed, iteration));
+    EXPECT_EQ(a.at("loss"), b.at("loss")) << times;
+    EXPECT_EQ(a.at("grid_size"), times);
+    EXPECT_EQ(a.at("target_ema_rate"), growing.StageAt(iteration).target_ema);
+    EXPECT_EQ(b.count("grid_size"), 0u);
+  }
+}
+
 TEST(ObjectiveTest, CtmReportsItsTerms) {
   RETORT_ASSERT_OK_AND_ASSIGN(
       const auto objective,

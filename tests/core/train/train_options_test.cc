@@ -37,6 +37,9 @@ TEST(TrainOptionsTest, RefusesBadNumbersByName) {
   ExpectRefused({.learning_rate = std::nan("")}, "learning_rate");
   ExpectRefused({.ema_rates = {1.0}}, "ema_rates");
   ExpectRefused({.target_ema_rate = 1.5}, "target_ema_rate");
+  ExpectRefused({.loss_scale = {.initial = 3}}, "loss_scale initial");
+  ExpectRefused({.loss_scale = {.growth_factor = 0.5}}, "growth_factor");
+  ExpectRefused({.loss_scale = {.growth_interval = 0}}, "growth_interval");
   ExpectRefused({.log_every = 0}, "log_every");
   ExpectRefused({.checkpoint_every = -1}, "checkpoint_every");
   ExpectRefused({.keep_checkpoints = 0}, "keep_checkpoints");
@@ -96,11 +99,60 @@ TEST(TrainOptionsTest, FingerprintTellsSettingsApart) {
   EXPECT_NE(a.Fingerprint(), b.Fingerprint());
 }
 
+TrainOptions Growing(Curriculum curriculum) {
+  TrainOptions options;
+  options.method = Method::kCm;
+  options.curriculum = curriculum;
+  options.cm.num_times = 10;
+  options.target_ema_rate = 0.9;
+  options.iterations = 96;
+  return options;
+}
+
+// With N(0) = 2, N = 10 at the end and K = 96: N(k) = ceil(sqrt(k + 4)).
+TEST(TrainOptionsTest, ACurriculumGrowsAsTheRootOfTheStep) {
+  const TrainOptions options = Growing(Curriculum::kProgressive);
+  const int64_t steps[] = {0, 1, 6, 13, 95};
+  const int64_t times[] = {2, 3, 4, 5, 10};
+  for (int i = 0; i < 5; ++i) {
+    const math::ConsistencyStage stage = options.StageAt(steps[i]);
+    EXPECT_EQ(stage.num_times, times[i]) << steps[i];
+    EXPECT_DOUBLE_EQ(stage.target_ema, std::pow(0.9, 2.0 / (times[i] - 1)));
+  }
+}
+
+TEST(TrainOptionsTest, TheGridAloneMayGrowOrNothing) {
+  const auto grid = Growing(Curriculum::kProgressiveGrid).StageAt(95);
+  EXPECT_EQ(grid.num_times, 10);
+  EXPECT_EQ(grid.target_ema, 0.9);
+  const auto fixed = Growing(Curriculum::kFixed).StageAt(0);
+  EXPECT_EQ(fixed.num_times, 10);
+  EXPECT_EQ(fixed.target_ema, 0.9);
+}
+
+TEST(TrainOptionsTest, ACurriculumStartsWithinItsLastGrid) {
+  TrainOptions options = Growing(Curriculum::kProgressive);
+  for (const int64_t start : {1, 11}) {
+    options.curriculum_start = start;
+    ExpectRefused(options, "curriculum_start");
+  }
+}
+
+TEST(TrainOptionsTest, ACurriculumMakesTheLengthOfARunAPartOfIt) {
+  TrainOptions a = Growing(Curriculum::kProgressive), b = a;
+  b.iterations = 97;
+  EXPECT_NE(a.Fingerprint(), b.Fingerprint());
+  b = a;
+  b.curriculum = Curriculum::kProgressiveGrid;
+  EXPECT_NE(a.Fingerprint(), b.Fingerprint());
+}
+
 TEST(TrainOptionsTest, FingerprintTellsWaysOfComputingApart) {
   const nlohmann::json plain = TrainOptions().Fingerprint();
   for (const TrainOptions& other : std::vector<TrainOptions>{
            {.precision = Precision::kBf16},
            {.precision = Precision::kFp16},
+           {.precision = Precision::kFp16, .loss_scale = {.initial = 2}},
            {.accumulation = 2},
            {.nonfinite_policy = NonfinitePolicy::kRollBack},
            {.nonfinite_policy = NonfinitePolicy::kReplace},

@@ -52,6 +52,40 @@ TEST(TrainStateTest, AveragesFollowAtTheirOwnRates) {
   EXPECT_TRUE(at::allclose(state->target()->parameters()[0], start + 0.25));
 }
 
+TEST(TrainStateTest, TheTargetFollowsAtTheRateOfTheCurriculum) {
+  TrainOptions options;
+  options.method = Method::kCm;
+  options.curriculum = Curriculum::kProgressive;
+  options.cm.num_times = 10;
+  options.target_ema_rate = 0.25;
+  options.iterations = 96;
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto state,
+                              TrainState::Create(options, TinyNet(1)));
+  state->counters.step = 13;  // N = 5: mu = 0.25^(2/4) = 0.5
+  const at::Tensor start = state->parameters()[0].detach().clone();
+  {
+    torch::NoGradGuard no_grad;
+    state->student()->parameters()[0].add_(1);
+  }
+  state->UpdateAverages();
+  EXPECT_TRUE(at::allclose(state->target()->parameters()[0], start + 0.5));
+}
+
+TEST(TrainStateTest, ATargetOfRateZeroIsTheStudent) {
+  TrainOptions options;
+  options.method = Method::kCm;
+  options.target_ema_rate = 0;
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto state,
+                              TrainState::Create(options, TinyNet(1)));
+  {
+    torch::NoGradGuard no_grad;
+    state->student()->parameters()[0].mul_(1.3);
+  }
+  state->UpdateAverages();
+  EXPECT_TRUE(
+      state->target()->parameters()[0].equal(state->parameters()[0].detach()));
+}
+
 TEST(TrainStateTest, AveragedWeightsLoadIntoANetwork) {
   const auto state = Make(Method::kEdm);
   EXPECT_THAT(TinyNet(9)->LoadStateDict(state->AveragedWeights()), IsOk());

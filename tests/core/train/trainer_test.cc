@@ -162,6 +162,73 @@ INSTANTIATE_TEST_SUITE_P(Methods, ResumeTest,
                            return MethodName(info.param);
                          });
 
+// Consistency training without a teacher, on a grid that grows at every step.
+class ConsistencyTrainingTest : public TrainerTest {
+ protected:
+  ConsistencyTrainingTest() {
+    options_.curriculum = Curriculum::kProgressive;
+    options_.cm.num_times = 6;
+    options_.cm.weight = distill::CmWeight::kKarras;
+    options_.target_ema_rate = 0.9;
+  }
+
+  TrainParts CtParts(const std::string& job) {
+    TrainParts parts = Parts(Method::kCm, job);
+    parts.teacher = nullptr;
+    parts.jump = std::make_shared<math::CmJump>();
+    return parts;
+  }
+
+  std::vector<double> GridSizes() {
+    std::vector<double> sizes;
+    for (const Tick& tick : recorder_.ticks) {
+      sizes.push_back(tick.metrics.at("grid_size"));
+    }
+    return sizes;
+  }
+};
+
+TEST_F(ConsistencyTrainingTest, ResumesInTheMiddleOfItsCurriculumBitForBit) {
+  ASSERT_THAT(Run(CtParts("whole")), IsOk());
+  const std::vector<double> sizes = GridSizes();
+  EXPECT_EQ(sizes.front(), 2);
+  EXPECT_EQ(sizes.back(), 6);
+  recorder_.ticks.clear();
+  PauseAt(3);
+  ASSERT_THAT(Run(CtParts("parts")), IsOk());
+  control_.pause = false;
+  RETORT_ASSERT_OK_AND_ASSIGN(const TrainResult done, Run(CtParts("parts")));
+  EXPECT_EQ(done.manifest.kind, "cm");
+  EXPECT_EQ(GridSizes(), sizes);
+  ExpectSameBytes(Weights("whole"), Weights("parts"));
+}
+
+TEST_F(ConsistencyTrainingTest, DoesNotResumeToAnotherLengthOrWithATeacher) {
+  PauseAt(2);
+  ASSERT_THAT(Run(CtParts("job")), IsOk());
+  TrainParts with_teacher = CtParts("job");
+  with_teacher.teacher = TinyNet(3, false, 3);
+  EXPECT_THAT(Run(with_teacher),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("consistency_training is gone")));
+  options_.iterations = 9;
+  EXPECT_THAT(Run(CtParts("job")),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("curriculum.iterations was 6 and is 9")));
+}
+
+TEST_F(ConsistencyTrainingTest, ARunWithoutDropoutGetsNearerToItsTarget) {
+  options_.iterations = 150;
+  options_.log_every = 50;
+  options_.learning_rate = 2e-3;
+  options_.curriculum = Curriculum::kFixed;
+  TrainParts parts = CtParts("job");
+  parts.student = nn::CreateDenoiser(TinyConfig(false, 3), 1);
+  ASSERT_THAT(Run(parts), IsOk());
+  EXPECT_LT(recorder_.ticks.back().metrics.at("loss"),
+            0.8 * recorder_.ticks.front().metrics.at("loss"));
+}
+
 std::string FormatName(Precision precision) {
   if (precision == Precision::kFp32) return "Fp32";
   return precision == Precision::kBf16 ? "Bf16" : "Fp16";

@@ -325,16 +325,6 @@ TEST_F(SpecResolverTest, LetsAConsistencyModelUseAnyPreconditioning) {
 TEST_F(SpecResolverTest, SaysWhatThisBuildCannotDo) {
   EXPECT_THAT(ResolveDistill("distance: DISTANCE_LPIPS"),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("LPIPS")));
-  for (const char* field :
-       {"method: METHOD_CT", "weighting: WEIGHTING_SNR",
-        "curriculum: CURRICULUM_PROGRESSIVE", "network { num_blocks: 2 }"}) {
-    EXPECT_THAT(ResolveDistill(field),
-                StatusIs(absl::StatusCode::kUnimplemented))
-        << field;
-  }
-  EXPECT_THAT(ResolveDistill("gan {} weighting: WEIGHTING_UNIFORM "
-                             "curriculum: CURRICULUM_FIXED"),
-              IsOk());
   for (const char* resources : {"world_size: 2", "gpus: 1"}) {
     const absl::Status status =
         Resolve("train_teacher { training { iterations: 1 } } resources { " +

@@ -99,6 +99,28 @@ TEST(TrainingFieldsTest, ARampUpWithoutAHalfLifeIsRefused) {
                        HasSubstr("must be positive, such as 0.05")));
 }
 
+TEST(TrainingFieldsTest, TheLossScaleIsOfFloat16AndAPowerOfTwo) {
+  v1::TrainingSpec training = BatchOf(64);
+  training.set_precision(v1::TrainingSpec::PRECISION_FP16);
+  ASSERT_THAT(ResolveFields(&training), IsOk());
+  EXPECT_EQ(training.loss_scale().initial(), 65536);
+  EXPECT_EQ(training.loss_scale().growth_factor(), 2);
+  EXPECT_EQ(training.loss_scale().growth_interval(), 2000);
+  training.mutable_loss_scale()->set_initial(1000);
+  training.mutable_loss_scale()->set_growth_factor(0.5);
+  training.mutable_loss_scale()->set_growth_interval(-1);
+  EXPECT_THAT(ResolveFields(&training),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("initial: is 1000; must be a power"),
+                             HasSubstr("growth_factor: is 0.5"),
+                             HasSubstr("growth_interval: is -1"))));
+  training = BatchOf(64);
+  training.mutable_loss_scale()->set_initial(8);
+  EXPECT_THAT(ResolveFields(&training),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("PRECISION_FP16 only")));
+}
+
 TEST(TrainingFieldsTest, TheResolverChecksThemAndTheLearningRate) {
   retort::testing::FakeModels models;
   v1::JobSpec spec;

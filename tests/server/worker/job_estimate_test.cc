@@ -98,6 +98,28 @@ TEST_F(JobEstimateTest, CountsADiscriminatorAndMeasuresAStepThatItHasASayIn) {
   EXPECT_GT(with["seconds_per_step"], 0);
 }
 
+TEST_F(JobEstimateTest, ConsistencyTrainingHasANetworkAndNoTeacher) {
+  AddTeacher("t");
+  const json task = {{"method", "METHOD_CT"},
+                     {"dsm_weight", -1},
+                     {"training", {{"batch_size", 4}, {"iterations", 5}}}};
+  json alone = task, from_teacher = task, distilled = task;
+  alone["network"] = {{"model_channels", 4}, {"channel_mult", {1}}};
+  from_teacher["teacher"] = distilled["teacher"] = "t";
+  distilled["method"] = "METHOD_CM";
+  const json answer = Estimate({{"distill", alone}}, /*measure=*/true);
+  ASSERT_TRUE(answer["ok"]) << answer;
+  EXPECT_EQ(Whole(answer["estimate"], "parameters"),
+            nn::CreateDenoiser(SmallNetwork(32, false), 0)->NumParameters());
+  EXPECT_GT(answer["estimate"]["seconds_per_step"], 0);
+  const auto bytes = [&](const json& distill) {
+    return Whole(Estimate({{"distill", distill}})["estimate"],
+                 "bytes_per_process");
+  };
+  EXPECT_EQ(bytes(from_teacher), bytes(alone));
+  EXPECT_GT(bytes(distilled), bytes(from_teacher));
+}
+
 TEST_F(JobEstimateTest, MeasuresOneStepAndWritesNothing) {
   AddTeacher("t");
   const json answer =

@@ -91,10 +91,10 @@ TEST(SpecToOptionsTest, TakesOverHowNumbersAreComputedAndKeptInBounds) {
 TEST(SpecToOptionsTest, AugmentationGivesTheNetworkItsLabel) {
   v1::TrainTeacherSpec spec;
   EXPECT_EQ(ToTrainOptions(spec).augment_probability, 0);
-  EXPECT_EQ(TeacherNetwork(spec, 32, 1, 10)->augment_dim, 0);
+  EXPECT_EQ(NewNetwork(NetworkFieldsOf(spec), {32, 1, 10})->augment_dim, 0);
   spec.set_augment_probability(0.12);
   EXPECT_EQ(ToTrainOptions(spec).augment_probability, 0.12);
-  EXPECT_EQ(TeacherNetwork(spec, 32, 1, 10)->augment_dim, 9);
+  EXPECT_EQ(NewNetwork(NetworkFieldsOf(spec), {32, 1, 10})->augment_dim, 9);
 }
 
 TEST(SpecToOptionsTest, TakesADiscriminatorOverAndFillsInItsDefaults) {
@@ -117,6 +117,28 @@ TEST(SpecToOptionsTest, TakesADiscriminatorOverAndFillsInItsDefaults) {
   EXPECT_EQ(options.gan.start_step, 7);
   EXPECT_EQ(options.gan.channels, 8);
   EXPECT_EQ(options.gan.learning_rate, 1e-3);
+}
+
+TEST(SpecToOptionsTest, ConsistencyTrainingAndItsCurriculum) {
+  v1::DistillSpec spec;
+  spec.set_method(v1::DistillSpec::METHOD_CT);
+  spec.set_weighting(v1::DistillSpec::WEIGHTING_TRUNCATED_SNR);
+  spec.set_curriculum(v1::DistillSpec::CURRICULUM_PROGRESSIVE);
+  spec.mutable_training()->mutable_loss_scale()->set_initial(16);
+  RETORT_ASSERT_OK_AND_ASSIGN(train::TrainOptions options,
+                              ToTrainOptions(spec));
+  EXPECT_EQ(options.method, train::Method::kCm);
+  EXPECT_EQ(options.cm.weight, distill::CmWeight::kTruncatedSnr);
+  EXPECT_EQ(options.ctm.weight, distill::CmWeight::kTruncatedSnr);
+  EXPECT_EQ(options.curriculum, train::Curriculum::kProgressive);
+  EXPECT_EQ(options.curriculum_start, 2);
+  EXPECT_EQ(options.target_ema_rate, 0.95);
+  EXPECT_EQ(options.loss_scale.initial, 16);
+  EXPECT_EQ(options.loss_scale.growth_interval, 2000);
+  EXPECT_EQ(JumpName(v1::PRECONDITIONING_KIND_UNSPECIFIED, spec.method()),
+            "cm");
+  spec.set_target_ema_rate(-1);
+  EXPECT_EQ(ToTrainOptions(spec)->target_ema_rate, 0);
 }
 
 TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {

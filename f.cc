@@ -1,0 +1,1 @@
+#include "/work/wt/train/core/train/footprint.cc"
