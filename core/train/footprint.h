@@ -2,7 +2,9 @@
 #define RETORT_CORE_TRAIN_FOOTPRINT_H_
 
 #include <cstdint>
+#include <string>
 
+#include "core/nn/backbone.h"
 #include "core/nn/network_config.h"
 #include "core/train/train_options.h"
 
@@ -18,6 +20,8 @@ struct FootprintOptions {
   bool half = false;       // activations of 16 bits
   bool denoising = true;   // CTM's second loss
   int64_t lpips_side = 0;  // of LPIPS' images; 0: another distance
+  std::string lpips_backbone = "vgg16";
+  nn::Pooling lpips_pooling = nn::Pooling::kMean;
 };
 
 // In bytes; docs/science.md says how they come about and how they compare with

@@ -98,7 +98,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
   RETORT_ASSIGN_OR_RETURN(
       trainer->objective_,
       MakeObjective(options, {parts.student, trainer->state_->target(),
-                              parts.teacher, parts.jump}));
+                              parts.teacher, parts.jump, parts.perceptual}));
   if (parts.wrap_objective) {
     trainer->objective_ = parts.wrap_objective(std::move(trainer->objective_));
   }

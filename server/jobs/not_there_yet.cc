@@ -28,9 +28,6 @@ void RefuseWhatIsNotThere(const v1::JobSpec& spec, SpecProblems* problems) {
   const Distill& distill = spec.distill();
   refuse.If(distill.method() == Distill::METHOD_CT, "METHOD_CT",
             "use METHOD_CM or METHOD_CTM, with a teacher");
-  refuse.If(distill.distance() == Distill::DISTANCE_LPIPS, "DISTANCE_LPIPS",
-            "use DISTANCE_PSEUDO_HUBER (the default), DISTANCE_L2 or "
-            "DISTANCE_L1");
   refuse.If(distill.gan().weight() != 0, "a discriminator (distill.gan)",
             "leave it out");
   refuse.If(distill.weighting() != Distill::WEIGHTING_UNSPECIFIED &&

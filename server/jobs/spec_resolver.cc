@@ -12,6 +12,7 @@
 #include "server/jobs/data_fields.h"
 #include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
+#include "server/jobs/lpips_fields.h"
 #include "server/jobs/model_facts.h"
 #include "server/jobs/not_there_yet.h"
 #include "server/jobs/spec_models.h"
@@ -304,13 +305,14 @@ class Resolution {
   }
 
   // Returns the model called `name`, which must be of one of `kinds`; an empty
-  // one, of no kind, after noting the problem.
+  // one, of no kind, after noting the problem. `remedy` says where to get one.
   v1::Model ModelOf(const std::string& name,
                     const std::vector<v1::Model::Kind>& kinds,
-                    const std::string& field) {
+                    const std::string& field, const char* remedy = "") {
     if (name.empty()) {
       problems_.Add(field, absl::StrCat("is missing; name a model of kind ",
-                                        KindNames(kinds)));
+                                        KindNames(kinds),
+                                        *remedy != 0 ? ". " : "", remedy));
       return v1::Model();
     }
     const auto parsed = service::ParseName(service::kModels, name);
@@ -491,6 +493,30 @@ class Resolution {
     task->set_dsm_weight(-1);
   }
 
+  void Distance(const v1::Model& teacher, v1::DistillSpec* task,
+                const std::string& at) {
+    problems_.Require(v1::DistillSpec::Distance_IsValid(task->distance()),
+                      at + ".distance", "is unknown");
+    const std::string field = at + ".lpips";
+    if (task->distance() != v1::DistillSpec::DISTANCE_LPIPS) {
+      // The rest may stand: a preset has it, whatever distance is chosen.
+      problems_.Require(
+          task->lpips().backbone().empty() && task->lpips().heads().empty(),
+          field,
+          "names models, but `distance` is not DISTANCE_LPIPS; set that, or "
+          "leave them out");
+      return;
+    }
+    const v1::LpipsSpec& named = task->lpips();
+    const LpipsModels models = {
+        teacher,
+        ModelOf(named.backbone(), {v1::Model::KIND_PERCEPTUAL},
+                field + ".backbone", kBackboneRemedy),
+        ModelOf(named.heads(), {v1::Model::KIND_PERCEPTUAL}, field + ".heads",
+                kHeadsRemedy)};
+    ResolveLpips(field, models, task->mutable_lpips(), &problems_);
+  }
+
   void Distill(v1::DistillSpec* task) {
     const std::string at = "distill";
     if (task->method() == v1::DistillSpec::METHOD_UNSPECIFIED) {
@@ -510,8 +536,7 @@ class Resolution {
     if (task->distance() == v1::DistillSpec::DISTANCE_UNSPECIFIED) {
       task->set_distance(v1::DistillSpec::DISTANCE_PSEUDO_HUBER);
     }
-    problems_.Require(v1::DistillSpec::Distance_IsValid(task->distance()),
-                      at + ".distance", "is unknown");
+    Distance(teacher, task, at);
     RETORT_DEFAULT(task, grid_size, 18);
     Count(task->grid_size(), 2, kMaxTimes, at + ".grid_size");
     if (task->step_strategy() == v1::DistillSpec::STEP_STRATEGY_UNSPECIFIED) {
