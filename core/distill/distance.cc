@@ -7,9 +7,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
 
 namespace retort::distill {
 namespace {
+
+constexpr char kLpips[] = "lpips";
 
 class L1Distance : public Distance {
  public:
@@ -60,6 +63,9 @@ class PreparedDistance : public Distance {
                        const at::Tensor& b) const override {
     return inner_->PerSample(Prepare(a), Prepare(b));
   }
+  absl::Status CheckImages(int64_t channels, int64_t side) const override {
+    return inner_->CheckImages(channels, resize_ > 0 ? resize_ : side);
+  }
   std::string name() const override { return inner_->name(); }
 
  private:
@@ -86,21 +92,32 @@ std::shared_ptr<const Distance> MakePlain(const DistanceOptions& options) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const Distance>> MakeDistance(
-    const DistanceOptions& options) {
-  if (options.resize < 0 || !(options.huber_c >= 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "distance: resize (", options.resize, ") and huber_c (",
-        options.huber_c, ") must not be negative; 0 means their default"));
-  }
-  std::shared_ptr<const Distance> plain = MakePlain(options);
-  if (plain == nullptr) {
+absl::Status DistanceOptions::Validate() const {
+  if (resize < 0 || !(huber_c >= 0)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("distance: \"", options.name,
-                     "\" is unknown; use l1, l2 or pseudo-huber"));
+        absl::StrCat("distance: resize (", resize, ") and huber_c (", huber_c,
+                     ") must not be negative; 0 means their default"));
   }
-  if (options.resize == 0 && !options.unit_range) return plain;
-  return std::make_shared<const PreparedDistance>(std::move(plain), options);
+  if (name == kLpips || MakePlain(*this) != nullptr) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("distance: \"", name,
+                   "\" is unknown; use l1, l2, pseudo-huber or lpips"));
+}
+
+absl::StatusOr<std::shared_ptr<const Distance>> MakeDistance(
+    const DistanceOptions& options,
+    std::shared_ptr<const Distance> perceptual) {
+  RETORT_RETURN_IF_ERROR(options.Validate());
+  if ((options.name == kLpips) != (perceptual != nullptr)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("distance: ", options.name,
+                     perceptual == nullptr ? " needs" : " has no",
+                     " weights; only lpips has any"));
+  }
+  std::shared_ptr<const Distance> inner =
+      perceptual != nullptr ? std::move(perceptual) : MakePlain(options);
+  if (options.resize == 0 && !options.unit_range) return inner;
+  return std::make_shared<const PreparedDistance>(std::move(inner), options);
 }
 
 }  // namespace retort::distill

@@ -13,6 +13,7 @@
 #include "core/math/edm_precond.h"
 #include "core/math/jump.h"
 #include "core/nn/consistency_model.h"
+#include "core/parity/lpips_support.h"
 #include "core/parity/network_support.h"
 #include "core/parity/parity.h"
 
@@ -189,8 +190,21 @@ math::NoiseSchedule CaseSchedule(const json& settings) {
   return schedule;
 }
 
+// As openai/consistency_models calls piq: images of less than 256 pixels are
+// resized to 224, and mapped to [0, 1].
+absl::StatusOr<std::shared_ptr<const distill::Distance>> PiqLpips(
+    CaseContext& c, int64_t side) {
+  distill::DistanceOptions options;
+  options.name = "lpips";
+  options.resize = side < 256 ? 224 : 0;
+  options.unit_range = true;
+  RETORT_ASSIGN_OR_RETURN(const auto lpips, CaseLpips(c, {}));
+  return distill::MakeDistance(options, lpips);
+}
+
 absl::StatusOr<std::shared_ptr<const distill::Distance>> CmDistance(
-    const std::string& loss_norm) {
+    CaseContext& c, const std::string& loss_norm, int64_t side) {
+  if (loss_norm == "lpips") return PiqLpips(c, side);
   distill::DistanceOptions options;
   options.name = loss_norm;
   if (loss_norm == "l2-32") {
@@ -227,7 +241,8 @@ absl::Status RunCmLoss(CaseContext& c) {
                               "weight_schedule", std::string("uniform"))));
   RETORT_ASSIGN_OR_RETURN(
       const auto distance,
-      CmDistance(c.config().value("loss_norm", std::string("l2"))));
+      CmDistance(c, c.config().value("loss_norm", std::string("l2")),
+                 network.img_resolution));
   RETORT_ASSIGN_OR_RETURN(const auto precisions, Precisions(c, io, "loss"));
   RETORT_ASSIGN_OR_RETURN(const at::Tensor x0, c.Get(io, "x0"));
   RETORT_ASSIGN_OR_RETURN(const at::Tensor noise, c.Get(io, "noise"));
@@ -323,13 +338,16 @@ absl::Status RunCtmLoss(CaseContext& c) {
   nn::NetworkConfig two_times = network;
   two_times.two_times = true;
   RETORT_ASSIGN_OR_RETURN(const distill::CtmLossOptions options, CtmOptions(c));
-  // A mean squared difference stands in for LPIPS in these cases.
+  // A mean squared difference stands in for LPIPS in cases without its weights.
   distill::DistanceOptions distance_options;
   distance_options.name = "l2";
   distance_options.resize = 224;
   distance_options.unit_range = true;
-  RETORT_ASSIGN_OR_RETURN(const auto distance,
+  RETORT_ASSIGN_OR_RETURN(auto distance,
                           distill::MakeDistance(distance_options));
+  if (c.Has("heads.safetensors")) {
+    RETORT_ASSIGN_OR_RETURN(distance, PiqLpips(c, network.img_resolution));
+  }
   RETORT_ASSIGN_OR_RETURN(const auto precisions,
                           Precisions(c, io, "total_loss"));
   RETORT_ASSIGN_OR_RETURN(const at::Tensor x0, c.Get(io, "x0"));

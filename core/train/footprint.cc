@@ -13,11 +13,6 @@ constexpr int64_t kHalf = 2;
 // Resident size of a worker that has loaded LibTorch and run one step of a
 // network of no size, on x86-64 with the CPU build.
 constexpr int64_t kRuntimeBytes = int64_t{300} << 20;
-// VGG16, the usual backbone of LPIPS: its convolutions' weights, and the
-// numbers that they put out for an image of side 224.
-constexpr int64_t kVggWeights = 14714688;
-constexpr int64_t kVggOutputs = 13547520;
-constexpr int64_t kVggSide = 224;
 // Without gradients only the encoder's outputs and a few tensors of the layer
 // at work are alive: this part of what training keeps.
 constexpr int64_t kInferenceShare = 4;
@@ -46,11 +41,17 @@ int64_t WeightSets(const FootprintOptions& o) {
   return 1 + o.averages + (o.method == Method::kEdm ? 0 : 1);
 }
 
-int64_t LpipsActivations(const FootprintOptions& o) {
-  if (o.lpips_side == 0) return 0;
-  const double scale = static_cast<double>(o.lpips_side) / kVggSide;
-  // Outputs before and after the nonlinearity.
-  return static_cast<int64_t>(2 * kVggOutputs * scale * scale);
+struct LpipsSize {
+  int64_t weights = 0;
+  int64_t activations = 0;  // of one image
+};
+
+LpipsSize SizeOfLpips(const FootprintOptions& o) {
+  const auto net = nn::NamedBackbone(o.lpips_backbone);
+  if (o.lpips_side == 0 || !net.ok()) return {};
+  // What the convolutions put out, and about as much of the comparison.
+  return {nn::CountParameters(*net),
+          2 * nn::CountOutputs(*net, o.lpips_pooling, o.lpips_side)};
 }
 
 }  // namespace
@@ -64,12 +65,13 @@ Footprint EstimateFootprint(const FootprintOptions& o) {
     // The backward pass needs the rounded weights of every layer.
     f.weights += kHalf * Graphs(o.method) * parameters;
   }
-  if (o.lpips_side > 0) f.weights += kFloat * kVggWeights;
+  const LpipsSize lpips = SizeOfLpips(o);
+  f.weights += kFloat * lpips.weights;
   f.gradients = kFloat * GradientSets(o) * parameters;
   f.optimizer = kFloat * 2 * parameters;
   f.activations =
       o.images * (width * Graphs(o.method) * nn::CountActivations(o.network) +
-                  kFloat * LpipsActivations(o));
+                  kFloat * lpips.activations);
   if (o.gan_channels > 0) {
     const int64_t d = kFloat * DiscriminatorParameters(o);
     f.weights += d;

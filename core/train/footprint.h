@@ -2,7 +2,9 @@
 #define RETORT_CORE_TRAIN_FOOTPRINT_H_
 
 #include <cstdint>
+#include <string>
 
+#include "core/nn/backbone.h"
 #include "core/nn/network_config.h"
 #include "core/train/train_options.h"
 
@@ -14,10 +16,12 @@ struct FootprintOptions {
   nn::NetworkConfig network;       // of the student (EDM: the teacher)
   int64_t teacher_parameters = 0;  // 0: there is no teacher
   int64_t images = 1;              // per process, of one part of its batch
-  int64_t averages = 1;      // of the weights, besides the stop-gradient one
-  bool half = false;         // activations of 16 bits
-  bool denoising = true;     // CTM's second loss
-  int64_t lpips_side = 0;    // of LPIPS' images; 0: another distance
+  int64_t averages = 1;    // of the weights, besides the stop-gradient one
+  bool half = false;       // activations of 16 bits
+  bool denoising = true;   // CTM's second loss
+  int64_t lpips_side = 0;  // of LPIPS' images; 0: another distance
+  std::string lpips_backbone = "vgg16";
+  nn::Pooling lpips_pooling = nn::Pooling::kMean;
   int64_t gan_channels = 0;  // of the discriminator's first layer; 0: none
 };
 

@@ -288,8 +288,12 @@ absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(
     objective = std::make_unique<EdmObjective>(options, networks);
     return objective;
   }
-  RETORT_ASSIGN_OR_RETURN(std::shared_ptr<const distill::Distance> distance,
-                          distill::MakeDistance(options.distance));
+  RETORT_ASSIGN_OR_RETURN(
+      std::shared_ptr<const distill::Distance> distance,
+      distill::MakeDistance(options.distance, networks.perceptual));
+  const nn::NetworkConfig& images = networks.student->config();
+  RETORT_RETURN_IF_ERROR(
+      distance->CheckImages(images.img_channels, images.img_resolution));
   if (options.method == Method::kCm) {
     objective = std::make_unique<CmObjective>(options, networks, distance);
   } else {

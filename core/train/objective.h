@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/distill/discriminator.h"
+#include "core/distill/distance.h"
 #include "core/distill/edm_loss.h"
 #include "core/math/jump.h"
 #include "core/nn/denoiser.h"
@@ -46,19 +47,21 @@ class Objective {
 };
 
 // The networks of a run. `teacher` and `target` are null where the method has
-// none; `jump` is for CM and CTM.
+// none; `jump` is for CM and CTM, `perceptual` for their distance "lpips".
 struct Networks {
   std::shared_ptr<nn::EdmDenoiser> student;
   std::shared_ptr<nn::EdmDenoiser> target;
   std::shared_ptr<nn::EdmDenoiser> teacher;
   std::shared_ptr<const math::JumpPrecond> jump;
   std::shared_ptr<distill::Discriminator> discriminator;  // null without gan
+  std::shared_ptr<const distill::Distance> perceptual = nullptr;
 };
 
 // Returns the objective of options.method. Makes all networks compute in
 // options.precision. Puts the student (and the target)
 // into train() mode and the teacher into eval(). InvalidArgument when a network
-// that the method needs is missing or does not fit the others.
+// that the method needs is missing or does not fit the others, or the distance
+// does not fit the images.
 absl::StatusOr<std::unique_ptr<Objective>> MakeObjective(
     const TrainOptions& options, const Networks& networks);
 

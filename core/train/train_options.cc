@@ -62,7 +62,7 @@ absl::Status ValidateLoss(const TrainOptions& o) {
     return absl::InvalidArgumentError(
         "edm p_std and sigma_data must be positive");
   }
-  RETORT_RETURN_IF_ERROR(distill::MakeDistance(o.distance).status());
+  RETORT_RETURN_IF_ERROR(o.distance.Validate());
   if (o.method == Method::kCtm) return o.ctm.Validate();
   RETORT_RETURN_IF_ERROR(o.cm.schedule.Validate());
   if (o.cm.num_times < 2) {
@@ -88,6 +88,11 @@ json LossJson(const TrainOptions& o) {
                {"resize", o.distance.resize},
                {"unit_range", o.distance.unit_range},
                {"target_ema_rate", o.target_ema_rate}};
+  if (o.distance.name == "lpips") {
+    loss["lpips"] = {{"backbone", o.distance.backbone_sha256},
+                     {"heads", o.distance.heads_sha256},
+                     {"mean_pooling", o.distance.mean_pooling}};
+  }
   if (o.method == Method::kCm) {
     loss["schedule"] = o.cm.schedule;
     loss["num_times"] = o.cm.num_times;

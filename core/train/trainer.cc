@@ -111,9 +111,10 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
                           TrainState::Create(options, parts.student));
   RETORT_ASSIGN_OR_RETURN(
       trainer->objective_,
-      MakeObjective(options,
-                    {parts.student, trainer->state_->target(), parts.teacher,
-                     parts.jump, trainer->state_->discriminator()}));
+      MakeObjective(
+          options,
+          {parts.student, trainer->state_->target(), parts.teacher, parts.jump,
+           trainer->state_->discriminator(), parts.perceptual}));
   if (parts.wrap_objective) {
     trainer->objective_ = parts.wrap_objective(std::move(trainer->objective_));
   }

@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/run_dir.h"
 #include "core/data/dataset.h"
+#include "core/distill/distance.h"
 #include "core/io/model_manifest.h"
 #include "core/io/safetensors.h"
 #include "core/math/jump.h"
@@ -33,6 +34,8 @@ struct TrainParts {
   std::shared_ptr<nn::EdmDenoiser> student;
   std::shared_ptr<nn::EdmDenoiser> teacher;       // CM (or none: CT), CTM
   std::shared_ptr<const math::JumpPrecond> jump;  // CM, CTM
+  // Of the distance "lpips", before TrainOptions::distance's resizing.
+  std::shared_ptr<const distill::Distance> perceptual = nullptr;
 
   // Checkpoints go to checkpoints_dir(), the model to result_dir().
   base::JobDir job_dir{""};

@@ -39,6 +39,18 @@ int64_t ResolutionOf(const v1::Model& model) {
   return side >= 1 && side <= 8192 ? static_cast<int64_t>(side) : 0;
 }
 
+int64_t ChannelsOf(const v1::Model& model) {
+  const Struct& network = Field(model.manifest(), "network").struct_value();
+  const double channels = Field(network, "img_channels").number_value();
+  return channels >= 1 && channels <= 8192 ? static_cast<int64_t>(channels) : 0;
+}
+
+PerceptualFacts PerceptualFactsOf(const v1::Model& model) {
+  const Struct& network = Field(model.manifest(), "network").struct_value();
+  return {Field(network, "type").string_value(),
+          Field(network, "backbone").string_value()};
+}
+
 std::string TeacherHashOf(const v1::Model& preconditioning) {
   return Field(Field(preconditioning.manifest(), "lineage").struct_value(),
                "teacher_hash")

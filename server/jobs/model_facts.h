@@ -22,6 +22,17 @@ ManifestSchedule ScheduleOf(const v1::Model& model);
 // Height and width of a model's images; 0 if the manifest does not say.
 int64_t ResolutionOf(const v1::Model& model);
 
+// Channels of a model's images; 0 if the manifest does not say.
+int64_t ChannelsOf(const v1::Model& model);
+
+// What the manifest says a model of kind PERCEPTUAL is
+// (server/base/perceptual.h); empty where it does not say.
+struct PerceptualFacts {
+  std::string type;
+  std::string backbone;  // of heads: what they are for
+};
+PerceptualFacts PerceptualFactsOf(const v1::Model& model);
+
 // SHA-256 of the weights of the teacher that a preconditioning was estimated
 // for; empty if the manifest does not say.
 std::string TeacherHashOf(const v1::Model& preconditioning);

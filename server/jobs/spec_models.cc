@@ -12,6 +12,10 @@ std::vector<std::string> ModelsOf(const v1::JobSpec& spec) {
       spec.evaluate().feature_extractor(),
       spec.train_teacher().training().validation().feature_extractor(),
       spec.distill().training().validation().feature_extractor()};
+  if (spec.distill().distance() == v1::DistillSpec::DISTANCE_LPIPS) {
+    names.push_back(spec.distill().lpips().backbone());
+    names.push_back(spec.distill().lpips().heads());
+  }
   std::erase(names, "");
   return names;
 }

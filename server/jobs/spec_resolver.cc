@@ -13,8 +13,8 @@
 #include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
 #include "server/jobs/gan_fields.h"
+#include "server/jobs/lpips_fields.h"
 #include "server/jobs/model_facts.h"
-#include "server/jobs/not_there_yet.h"
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
 #include "server/jobs/student_fields.h"
@@ -73,7 +73,6 @@ class Resolution {
                       "says nothing to do; give one of train_teacher, "
                       "estimate_preconditioning, distill, evaluate");
     }
-    RefuseWhatIsNotThere(*spec, &problems_);
     return problems_.ToStatus();
   }
 
@@ -306,13 +305,14 @@ class Resolution {
   }
 
   // Returns the model called `name`, which must be of one of `kinds`; an empty
-  // one, of no kind, after noting the problem.
+  // one, of no kind, after noting the problem. `remedy` says where to get one.
   v1::Model ModelOf(const std::string& name,
                     const std::vector<v1::Model::Kind>& kinds,
-                    const std::string& field) {
+                    const std::string& field, const char* remedy = "") {
     if (name.empty()) {
       problems_.Add(field, absl::StrCat("is missing; name a model of kind ",
-                                        KindNames(kinds)));
+                                        KindNames(kinds),
+                                        *remedy != 0 ? ". " : "", remedy));
       return v1::Model();
     }
     const auto parsed = service::ParseName(service::kModels, name);
@@ -465,6 +465,30 @@ class Resolution {
                      "estimate for these"));
   }
 
+  void Distance(const v1::Model& teacher, v1::DistillSpec* task,
+                const std::string& at) {
+    problems_.Require(v1::DistillSpec::Distance_IsValid(task->distance()),
+                      at + ".distance", "is unknown");
+    const std::string field = at + ".lpips";
+    if (task->distance() != v1::DistillSpec::DISTANCE_LPIPS) {
+      // The rest may stand: a preset has it, whatever distance is chosen.
+      problems_.Require(
+          task->lpips().backbone().empty() && task->lpips().heads().empty(),
+          field,
+          "names models, but `distance` is not DISTANCE_LPIPS; set that, or "
+          "leave them out");
+      return;
+    }
+    const v1::LpipsSpec& named = task->lpips();
+    const LpipsModels models = {
+        teacher,
+        ModelOf(named.backbone(), {v1::Model::KIND_PERCEPTUAL},
+                field + ".backbone", kBackboneRemedy),
+        ModelOf(named.heads(), {v1::Model::KIND_PERCEPTUAL}, field + ".heads",
+                kHeadsRemedy)};
+    ResolveLpips(field, models, task->mutable_lpips(), &problems_);
+  }
+
   void Distill(v1::DistillSpec* task) {
     const std::string at = "distill";
     if (task->method() == v1::DistillSpec::METHOD_UNSPECIFIED) {
@@ -484,8 +508,7 @@ class Resolution {
     if (task->distance() == v1::DistillSpec::DISTANCE_UNSPECIFIED) {
       task->set_distance(v1::DistillSpec::DISTANCE_PSEUDO_HUBER);
     }
-    problems_.Require(v1::DistillSpec::Distance_IsValid(task->distance()),
-                      at + ".distance", "is unknown");
+    Distance(teacher, task, at);
     ResolveStudentFields(at, task, &problems_);
     ResolveGanFields(at, task, &problems_);
   }

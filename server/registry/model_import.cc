@@ -1,11 +1,17 @@
 #include "server/registry/model_import.h"
 
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
+#include "server/base/perceptual.h"
 #include "server/registry/model_manifest.h"
 #include "server/registry/safetensors_header.h"
 
@@ -57,9 +63,16 @@ absl::Status ModelImport::Finish() {
   }
   RETORT_RETURN_IF_ERROR(writer_->Commit());
   const base::ModelDir names(dir_);
-  RETORT_RETURN_IF_ERROR(ReadTensorEntries(names.weights_path()).status());
-  RETORT_ASSIGN_OR_RETURN(const nlohmann::json manifest,
+  RETORT_ASSIGN_OR_RETURN(const std::vector<TensorEntry> entries,
+                          ReadTensorEntries(names.weights_path()));
+  RETORT_ASSIGN_OR_RETURN(nlohmann::json manifest,
                           ManifestOfImport(header_, writer_->sha256()));
+  if (manifest["kind"] == KindName(v1::Model::KIND_PERCEPTUAL)) {
+    // Whatever the sender says: specs are checked against it.
+    std::map<std::string, std::vector<int64_t>> shapes;
+    for (const TensorEntry& entry : entries) shapes[entry.name] = entry.shape;
+    manifest["network"] = service::PerceptualNetwork(shapes);
+  }
   return base::AtomicWriteFile(names.manifest_path(), manifest.dump(2) + "\n");
 }
 

@@ -138,10 +138,6 @@ class Estimator {
                             ? train::Method::kCtm
                             : train::Method::kCm;
     footprint_.denoising = task.dsm_weight() >= 0;
-    if (task.distance() == v1::DistillSpec::DISTANCE_LPIPS) {
-      const int side = task.lpips().resize();
-      footprint_.lpips_side = side > 0 ? side : 224;
-    }
     if (task.gan().weight() > 0) {
       RETORT_ASSIGN_OR_RETURN(const train::TrainOptions options,
                               ToTrainOptions(task));
@@ -159,11 +155,29 @@ class Estimator {
         footprint_.teacher_parameters = nn::CountParameters(footprint_.network);
       }
     }
+    if (task.distance() == v1::DistillSpec::DISTANCE_LPIPS) {
+      RETORT_RETURN_IF_ERROR(LpipsSizes(task.lpips()));
+    }
     footprint_.network.two_times = footprint_.method == train::Method::kCtm;
     rehearsal_ = {footprint_.network.img_resolution,
                   footprint_.network.img_channels,
                   footprint_.network.label_dim};
     TrainingSizes(task.training());
+    return absl::OkStatus();
+  }
+
+  absl::Status LpipsSizes(const v1::LpipsSpec& lpips) {
+    const int64_t side = footprint_.network.img_resolution;
+    const PerceptualOptions options = ToPerceptualOptions(lpips, side);
+    footprint_.lpips_side =
+        options.distance.resize > 0 ? options.distance.resize : side;
+    footprint_.lpips_pooling = options.lpips.pooling;
+    RETORT_ASSIGN_OR_RETURN(const std::string dir,
+                            context_.ModelDir(lpips.backbone()));
+    RETORT_ASSIGN_OR_RETURN(const io::ModelManifest manifest,
+                            io::ReadModelManifest(dir));
+    footprint_.lpips_backbone =
+        manifest.network.value("type", footprint_.lpips_backbone);
     return absl::OkStatus();
   }
 

@@ -130,10 +130,12 @@ absl::StatusOr<std::string> DistanceName(v1::DistillSpec::Distance distance) {
     case v1::DistillSpec::DISTANCE_UNSPECIFIED:
     case v1::DistillSpec::DISTANCE_PSEUDO_HUBER:
       return "pseudo-huber";
+    case v1::DistillSpec::DISTANCE_LPIPS:
+      return "lpips";
     default:
-      return absl::InvalidArgumentError(
-          absl::StrCat("distance ", v1::DistillSpec::Distance_Name(distance),
-                       " is not in this build; use L1, L2 or PSEUDO_HUBER"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "distance ", v1::DistillSpec::Distance_Name(distance),
+          " is not in this build; use L1, L2, PSEUDO_HUBER or LPIPS"));
   }
 }
 
@@ -213,6 +215,22 @@ absl::StatusOr<train::TrainOptions> ToTrainOptions(
   const double dsm = Or(spec.dsm_weight(), 1.0);
   options.ctm.denoising_weight = dsm < 0 ? 0 : dsm;
   options.gan = ToGanOptions(spec.gan());
+  return options;
+}
+
+PerceptualOptions ToPerceptualOptions(const v1::LpipsSpec& spec, int64_t side) {
+  // The authors of CM resize images below 256 pixels alone.
+  const int32_t resize = Or(spec.resize(), side < 256 ? 224 : -1);
+  PerceptualOptions options;
+  options.distance.name = "lpips";
+  options.distance.resize = resize < 0 ? 0 : resize;
+  if (spec.pooling() == v1::LpipsSpec::POOLING_MAX) {
+    options.lpips.pooling = nn::Pooling::kMax;
+    options.lpips.input = distill::LpipsOptions::Input::kSigned;
+  } else {
+    options.distance.unit_range = true;  // which is what kUnit takes
+  }
+  options.distance.mean_pooling = options.lpips.pooling == nn::Pooling::kMean;
   return options;
 }
 

@@ -8,6 +8,8 @@
 #include "absl/status/statusor.h"
 #include "core/analytic/precondition.h"
 #include "core/data/dataset.h"
+#include "core/distill/distance.h"
+#include "core/distill/lpips.h"
 #include "core/math/noise_schedule.h"
 #include "core/nn/network_config.h"
 #include "core/train/train_options.h"
@@ -45,8 +47,17 @@ struct ImageShape {
 absl::StatusOr<nn::NetworkConfig> NewNetwork(const NetworkFields& fields,
                                              const ImageShape& images);
 
-// InvalidArgument for a distance or method that this build does not have.
+// InvalidArgument for a distance or method that this build does not have. Of
+// DISTANCE_LPIPS only the name is set: the rest is LpipsOptions'.
 absl::StatusOr<train::TrainOptions> ToTrainOptions(const v1::DistillSpec& spec);
+
+// LPIPS as the spec has it for images of side `side` in [-1, 1], and what is
+// done to them first; no hashes.
+struct PerceptualOptions {
+  distill::LpipsOptions lpips;
+  distill::DistanceOptions distance;
+};
+PerceptualOptions ToPerceptualOptions(const v1::LpipsSpec& spec, int64_t side);
 
 analytic::PreconditionOptions ToPreconditionOptions(
     const v1::EstimatePreconditioningSpec& spec);

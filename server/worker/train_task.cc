@@ -11,6 +11,7 @@
 #include "core/base/status_macros.h"
 #include "core/train/trainer.h"
 #include "server/worker/loaded_model.h"
+#include "server/worker/perceptual_distance.h"
 #include "server/worker/progress_report.h"
 #include "server/worker/spec_to_options.h"
 #include "server/worker/student_jump.h"
@@ -173,8 +174,7 @@ absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
 
 absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
                                   const v1::DistillSpec& spec) {
-  RETORT_ASSIGN_OR_RETURN(const train::TrainOptions options,
-                          ToTrainOptions(spec));
+  RETORT_ASSIGN_OR_RETURN(train::TrainOptions options, ToTrainOptions(spec));
   const bool data_alone = spec.method() == v1::DistillSpec::METHOD_CT;
   const bool from_teacher = !data_alone || !spec.teacher().empty();
   ReportPhase(context.outbox,
@@ -215,6 +215,17 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   }
   if (!artefact_dir.empty()) {
     parts.lineage["preconditioning_artifact"] = spec.preconditioning_artifact();
+  }
+  if (spec.distance() == v1::DistillSpec::DISTANCE_LPIPS) {
+    RETORT_ASSIGN_OR_RETURN(
+        parts.perceptual, LoadPerceptual(context, spec.lpips(),
+                                         parts.student->config().img_resolution,
+                                         &options.distance));
+    parts.lineage["lpips"] = {
+        {"backbone", spec.lpips().backbone()},
+        {"backbone_hash", options.distance.backbone_sha256},
+        {"heads", spec.lpips().heads()},
+        {"heads_hash", options.distance.heads_sha256}};
   }
   RETORT_RETURN_IF_ERROR(AddValidation(context, spec.training().validation(),
                                        ToSchedule(spec.noise()),

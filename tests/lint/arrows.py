@@ -48,7 +48,8 @@ SERVICE = ["core/base", "retort/v1"]
 SERVER_WIDE = ["server/base"]
 # Single headers of a folder that is closed otherwise: the service checks networks as the worker
 # will build them.
-HEADERS = {"server/base": ["core/nn/named_networks.h", "core/nn/network_config.h"]}
+HEADERS = {"server/base": ["core/nn/backbone.h", "core/nn/named_networks.h",
+                           "core/nn/network_config.h"]}
 INTERNAL_PROTO = ["server", "server/executor", "server/scheduler", "server/batching", "server/rpc",
                   "server/worker"]
 FORBIDDEN_IN_CORE = re.compile(r"(grpc|google/protobuf|prometheus|retort/(v1|internal))")

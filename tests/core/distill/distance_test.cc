@@ -60,9 +60,19 @@ TEST(DistanceTest, GivesOneNumberPerSample) {
 }
 
 TEST(DistanceTest, RefusesAnUnknownNameAndSaysWhatIsKnown) {
+  EXPECT_THAT(MakeDistance({.name = "cosine"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("use l1, l2, pseudo-huber or lpips")));
+}
+
+TEST(DistanceTest, OnlyLpipsHasWeights) {
   EXPECT_THAT(MakeDistance({.name = "lpips"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("use l1, l2 or pseudo-huber")));
+                       HasSubstr("lpips needs weights")));
+  const auto l2 = MakeDistance({.name = "l2"}).value();
+  EXPECT_THAT(MakeDistance({.name = "l1"}, l2),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("l1 has no weights")));
 }
 
 TEST(DistanceTest, RefusesANegativeSize) {

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "tests/core/distill/made_up_lpips.h"
 #include "tests/core/distill/tiny_models.h"
 #include "tests/support/status_matchers.h"
 
@@ -127,6 +128,28 @@ TEST(ObjectiveTest, CtmRefusesAPreconditioningThatOnlyJumpsToTheEnd) {
   networks.jump = std::make_shared<math::CmJump>();
   EXPECT_THAT(MakeObjective(Options(Method::kCtm), networks),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("cm")));
+}
+
+TEST(ObjectiveTest, LpipsNeedsWeightsAndImagesThatAreLargeEnough) {
+  TrainOptions options = Options(Method::kCtm);
+  options.distance.name = "lpips";
+  Networks networks = CtmNetworks();
+  EXPECT_THAT(MakeObjective(options, networks),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("lpips needs weights")));
+  networks.perceptual = testing::MadeUpLpips({.backbone = "squeezenet1_1"});
+  EXPECT_THAT(MakeObjective(options, networks),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("17 pixels a side or more, these have 8")));
+  options.distance.resize = 20;
+  options.distance.unit_range = true;
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto objective,
+                              MakeObjective(options, networks));
+  const Metrics metrics = objective->TakeGradients(Input(0));
+  EXPECT_GT(metrics.at("consistency_loss"), 0);
+  EXPECT_TRUE(at::isfinite(networks.student->LastLayerWeight().grad())
+                  .all()
+                  .item<bool>());
 }
 
 TEST(ObjectiveTest, StudentAndTeacherMustTakeTheSameImages) {

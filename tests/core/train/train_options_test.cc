@@ -147,6 +147,24 @@ TEST(TrainOptionsTest, ACurriculumMakesTheLengthOfARunAPartOfIt) {
   EXPECT_NE(a.Fingerprint(), b.Fingerprint());
 }
 
+TEST(TrainOptionsTest, FingerprintTellsWeightsOfLpipsApart) {
+  TrainOptions a;
+  a.method = Method::kCm;
+  a.distance.name = "lpips";
+  a.distance.backbone_sha256 = "b";
+  a.distance.heads_sha256 = "h";
+  EXPECT_THAT(a.Validate(), IsOk());
+  TrainOptions b = a;
+  b.distance.backbone_sha256 = "c";
+  EXPECT_NE(a.Fingerprint(), b.Fingerprint());
+  b = a;
+  b.distance.heads_sha256 = "i";
+  EXPECT_NE(a.Fingerprint(), b.Fingerprint());
+  b = a;
+  b.distance.mean_pooling = false;
+  EXPECT_NE(a.Fingerprint(), b.Fingerprint());
+}
+
 TEST(TrainOptionsTest, FingerprintTellsWaysOfComputingApart) {
   const nlohmann::json plain = TrainOptions().Fingerprint();
   for (const TrainOptions& other : std::vector<TrainOptions>{

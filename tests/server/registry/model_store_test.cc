@@ -96,6 +96,30 @@ TEST_F(ModelStoreTest, ImportedModelIsThereAfterARestart) {
   EXPECT_THAT(Incoming(), IsEmpty());
 }
 
+// AlexNet's heads, whatever the sender calls them.
+TEST_F(ModelStoreTest, PerceptualModelsAreTakenForWhatTheirTensorsAre) {
+  nlohmann::json tensors;
+  int64_t begin = 0;
+  for (const int64_t channels : {64, 192, 384, 256, 256}) {
+    const int64_t end = begin + 4 * channels;
+    tensors["lin" + std::to_string(tensors.size()) + ".model.1.weight"] = {
+        {"dtype", "F32"},
+        {"shape", {1, channels, 1, 1}},
+        {"data_offsets", {begin, end}}};
+    begin = end;
+  }
+  const std::string bytes =
+      testing::SafetensorsBytes(tensors.dump(), std::string(begin, 'w'));
+  v1::ImportModelHeader header = Header(bytes);
+  header.set_kind(v1::Model::KIND_PERCEPTUAL);
+  *header.mutable_network() = *ToStruct({{"type", "vgg16"}});
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Model model, Import(header, bytes));
+  RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json manifest,
+                              ToJson(model.manifest()));
+  EXPECT_EQ(manifest["network"],
+            (nlohmann::json{{"type", "lpips-heads"}, {"backbone", "alexnet"}}));
+}
+
 TEST_F(ModelStoreTest, UploadThatBreaksOffLeavesNothing) {
   const std::string bytes = testing::SmallWeights();
   RETORT_ASSERT_OK_AND_ASSIGN(auto import, store_->BeginImport(Header(bytes)));

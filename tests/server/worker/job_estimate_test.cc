@@ -120,6 +120,34 @@ TEST_F(JobEstimateTest, ConsistencyTrainingHasANetworkAndNoTeacher) {
   EXPECT_GT(bytes(distilled), bytes(from_teacher));
 }
 
+TEST_F(JobEstimateTest, LpipsTakesWhatItsBackboneTakes) {
+  AddTeacher("t");
+  const auto bytes = [&](const char* backbone, int resize) {
+    io::ModelManifest manifest;
+    manifest.kind = "perceptual";
+    manifest.network = {{"type", backbone}};
+    RETORT_CHECK_OK(io::WriteModelDir(dir_ / backbone, manifest,
+                                      {{"features.0.bias", at::zeros(64)}})
+                        .status());
+    models_["b"] = dir_ / backbone;
+    const json answer =
+        Estimate({{"distill",
+                   {{"teacher", "t"},
+                    {"method", "METHOD_CM"},
+                    {"distance", "DISTANCE_LPIPS"},
+                    {"lpips", {{"backbone", "b"}, {"resize", resize}}},
+                    {"training", {{"batch_size", 4}, {"iterations", 5}}}}}});
+    EXPECT_TRUE(answer["ok"]) << answer;
+    return Whole(answer["estimate"], "bytes_per_process");
+  };
+  const int64_t as_they_are = bytes("vgg16", -1);
+  EXPECT_EQ(bytes("vgg16", 32), as_they_are);
+  EXPECT_EQ(bytes("vgg16", 0), bytes("vgg16", 224));
+  // 4 images of which 8 x 13,547,520 bytes are kept at 224.
+  EXPECT_GT(bytes("vgg16", 0) - as_they_are, int64_t{400} << 20);
+  EXPECT_LT(bytes("squeezenet1_1", 0), bytes("vgg16", 0) - (200 << 20));
+}
+
 TEST_F(JobEstimateTest, MeasuresOneStepAndWritesNothing) {
   AddTeacher("t");
   const json answer =

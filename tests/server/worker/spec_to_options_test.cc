@@ -143,9 +143,30 @@ TEST(SpecToOptionsTest, ConsistencyTrainingAndItsCurriculum) {
 
 TEST(SpecToOptionsTest, RefusesADistanceThatIsNotThere) {
   v1::DistillSpec spec;
-  spec.set_distance(v1::DistillSpec::DISTANCE_LPIPS);
+  spec.set_distance(static_cast<v1::DistillSpec::Distance>(99));
   EXPECT_THAT(ToTrainOptions(spec), StatusIs(absl::StatusCode::kInvalidArgument,
-                                             HasSubstr("DISTANCE_LPIPS")));
+                                             HasSubstr("PSEUDO_HUBER")));
+}
+
+TEST(SpecToOptionsTest, LpipsIsPiqsWithMeansAndThePackagesWithMaxima) {
+  using Input = distill::LpipsOptions::Input;
+  v1::LpipsSpec spec;
+  PerceptualOptions options = ToPerceptualOptions(spec, 32);
+  EXPECT_EQ(options.distance.name, "lpips");
+  EXPECT_EQ(options.distance.resize, 224);
+  EXPECT_TRUE(options.distance.unit_range);
+  EXPECT_TRUE(options.distance.mean_pooling);
+  EXPECT_EQ(options.lpips.pooling, nn::Pooling::kMean);
+  EXPECT_EQ(options.lpips.input, Input::kUnit);
+  EXPECT_EQ(ToPerceptualOptions(spec, 256).distance.resize, 0);
+  spec.set_pooling(v1::LpipsSpec::POOLING_MAX);
+  spec.set_resize(-1);
+  options = ToPerceptualOptions(spec, 32);
+  EXPECT_EQ(options.distance.resize, 0);
+  EXPECT_FALSE(options.distance.unit_range);
+  EXPECT_FALSE(options.distance.mean_pooling);
+  EXPECT_EQ(options.lpips.pooling, nn::Pooling::kMax);
+  EXPECT_EQ(options.lpips.input, Input::kSigned);
 }
 
 TEST(SpecToOptionsTest, EveryPreconditioningHasANameThatCoreKnows) {

@@ -5,12 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/write_fault.h"
 #include "core/io/png.h"
 #include "server/worker/check_model.h"
 #include "server/worker/loaded_model.h"
 #include "tests/core/data/zip_builder.h"
+#include "tests/core/distill/made_up_lpips.h"
 #include "tests/server/worker/fake_outbox.h"
 #include "tests/server/worker/small_models.h"
 #include "tests/support/status_matchers.h"
@@ -22,6 +25,7 @@ namespace {
 using internal::v1::TaskEnded;
 using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -58,6 +62,31 @@ class TaskTest : public ::testing::Test {
   void AddModel(const std::string& name, const std::string& kind) {
     WriteSmallModel(dir_ / name, kind, /*resolution=*/32);
     (*context_.assignment.mutable_model_dirs())[name] = dir_ / name;
+  }
+
+  void AddPerceptual(const std::string& name, const io::TensorMap& tensors) {
+    io::ModelManifest manifest;
+    manifest.kind = "perceptual";
+    RETORT_CHECK_OK(io::WriteModelDir(dir_ / name, manifest, tensors).status());
+    (*context_.assignment.mutable_model_dirs())[name] = dir_ / name;
+  }
+
+  // Two steps with LPIPS on a small classifier with made-up weights.
+  v1::DistillSpec* SetLpipsSpec(v1::DistillSpec::Method method) {
+    AddModel("t", "teacher");
+    AddPerceptual("squeezenet", testing::MadeUpBackbone("squeezenet1_1"));
+    AddPerceptual("heads", testing::MadeUpHeads("squeezenet1_1"));
+    auto* spec = context_.assignment.mutable_spec()->mutable_distill();
+    spec->set_teacher("t");
+    spec->set_method(method);
+    spec->mutable_data()->set_path(dir_ / "data");
+    spec->set_max_ode_steps(1);
+    spec->set_distance(v1::DistillSpec::DISTANCE_LPIPS);
+    spec->mutable_lpips()->set_backbone("squeezenet");
+    spec->mutable_lpips()->set_heads("heads");
+    spec->mutable_lpips()->set_resize(32);
+    *spec->mutable_training() = Training(2);
+    return spec;
   }
 
   // A small estimate for the teacher "t", which it makes.
@@ -224,6 +253,55 @@ TEST_F(TaskTest, DistillsAgainstADiscriminator) {
     EXPECT_EQ(metrics.count("loss_discriminator"), 1u);
     EXPECT_THAT(LoadModel(job + "/result"), IsOk());
   }
+}
+
+TEST_F(TaskTest, DistillsWithLpipsByEitherMethodInAnyPrecision) {
+  using Training = v1::TrainingSpec;
+  const struct {
+    v1::DistillSpec::Method method;
+    Training::Precision precision;
+  } kRuns[] = {{v1::DistillSpec::METHOD_CM, Training::PRECISION_FP32},
+               {v1::DistillSpec::METHOD_CTM, Training::PRECISION_BF16}};
+  for (const auto& run : kRuns) {
+    outbox_.progress.clear();
+    const std::string job =
+        dir_ / absl::StrCat("job-", run.method, "-", run.precision);
+    context_.assignment.set_job_dir(job);
+    SetLpipsSpec(run.method)->mutable_training()->set_precision(run.precision);
+    const TaskEnded ended = RunTask(context_);
+    ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+    const auto& metrics = outbox_.progress.back().metrics();
+    EXPECT_TRUE(std::isfinite(metrics.at("loss")));
+    EXPECT_GT(metrics.at("loss"), 0);
+    RETORT_ASSERT_OK_AND_ASSIGN(const LoadedModel model,
+                                LoadModel(job + "/result"));
+    EXPECT_EQ(model.manifest.lineage["lpips"]["backbone"], "squeezenet");
+    EXPECT_EQ(std::string(model.manifest.lineage["lpips"]["heads_hash"]).size(),
+              64);
+  }
+}
+
+TEST_F(TaskTest, ARunGoesOnWithTheSameLpipsOnly) {
+  SetLpipsSpec(v1::DistillSpec::METHOD_CM);
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+  auto* training =
+      context_.assignment.mutable_spec()->mutable_distill()->mutable_training();
+  training->set_iterations(4);
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+  training->set_iterations(6);
+  AddPerceptual("heads", testing::MadeUpHeads("squeezenet1_1", /*seed=*/7));
+  const TaskEnded other = RunTask(context_);
+  EXPECT_EQ(other.outcome(), TaskEnded::OUTCOME_FAILED);
+  EXPECT_THAT(other.reason(), HasSubstr("lpips"));
+}
+
+TEST_F(TaskTest, LpipsSaysWhichModelLacksWhat) {
+  SetLpipsSpec(v1::DistillSpec::METHOD_CM)->mutable_lpips()->set_resize(16);
+  EXPECT_THAT(RunTask(context_).reason(), HasSubstr("17 pixels a side"));
+  AddPerceptual("heads", testing::MadeUpHeads("alexnet"));
+  EXPECT_THAT(RunTask(context_).reason(),
+              AllOf(HasSubstr("LPIPS from squeezenet and heads"),
+                    HasSubstr("lin1.model.1.weight")));
 }
 
 TEST_F(TaskTest, EstimatesAPreconditioningThatADistillationTakes) {
