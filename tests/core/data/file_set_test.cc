@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/core/data/zip_builder.h"
+#include "tests/support/zip_builder.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
