@@ -19,7 +19,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadPickle = absl::StatusCode::kBadPickleArgument;
 
 class PickleReaderTest : public ::testing::Test {
  protected:
@@ -86,7 +86,7 @@ TEST_F(PickleReaderTest, EveryOtherOpcodeIsRefused) {
     std::string bytes = "(]))(";
     bytes.push_back(static_cast<char>(opcode));
     bytes += "a\nb\n.";
-    EXPECT_THAT(Read(bytes), StatusIs(kInvalid, HasSubstr("no opcode")))
+    EXPECT_THAT(Read(bytes), StatusIs(kBadPickle, HasSubstr("no opcode")))
         << opcode;
     ++refused;
   }
@@ -95,27 +95,27 @@ TEST_F(PickleReaderTest, EveryOtherOpcodeIsRefused) {
 
 TEST_F(PickleReaderTest, ANameThatIsNotAllowedIsRefusedWhereItIsMentioned) {
   EXPECT_THAT(Read(PickleBuilder().Global("os", "system").Build()),
-              StatusIs(kInvalid, AllOf(HasSubstr("asks for os.system"),
-                                       HasSubstr("nothing of it was run"),
-                                       HasSubstr("at byte 2"))));
+              StatusIs(kBadPickle, AllOf(HasSubstr("asks for os.system"),
+                                         HasSubstr("nothing of it was run"),
+                                         HasSubstr("at byte 2"))));
   EXPECT_THAT(
       Read(PickleBuilder(4).Text("builtins").Text("eval").Op('\x93').Build()),
-      StatusIs(kInvalid, HasSubstr("builtins.eval")));
+      StatusIs(kBadPickle, HasSubstr("builtins.eval")));
   // Not even in a part that nobody would look at.
   EXPECT_THAT(
       Read(PickleBuilder().Global("posix", "system").Op('0').Op('N').Build()),
-      StatusIs(kInvalid, HasSubstr("posix.system")));
+      StatusIs(kBadPickle, HasSubstr("posix.system")));
   // An allowed module is not enough.
   EXPECT_THAT(Read(PickleBuilder().Global("torch", "load").Build()),
-              StatusIs(kInvalid, HasSubstr("torch.load")));
+              StatusIs(kBadPickle, HasSubstr("torch.load")));
   EXPECT_THAT(Read(PickleBuilder().Global("_codecs", "decode").Build()),
-              StatusIs(kInvalid));
+              StatusIs(kBadPickle));
 }
 
 TEST_F(PickleReaderTest, AHostileNameIsShownEscapedAndCut) {
   const auto read =
       Read(PickleBuilder().Global("a\x1b[2J", std::string(5000, 'x')).Build());
-  EXPECT_THAT(read, StatusIs(kInvalid, HasSubstr("\\x1b[2J")));
+  EXPECT_THAT(read, StatusIs(kBadPickle, HasSubstr("\\x1b[2J")));
   EXPECT_LT(read.status().message().size(), 500);
 }
 
@@ -132,7 +132,7 @@ TEST_F(PickleReaderTest, WhatIsCalledIsWrittenDownAndNotCalled) {
   ASSERT_EQ(value->items.size(), 1);
   EXPECT_EQ(value->items[0]->text, "abc");
   EXPECT_THAT(Read(PickleBuilder().Text("os.system").Raw(")R").Build()),
-              StatusIs(kInvalid, HasSubstr("calls something")));
+              StatusIs(kBadPickle, HasSubstr("calls something")));
 }
 
 TEST_F(PickleReaderTest, NothingRecursesHoweverDeepItNests) {
@@ -141,7 +141,7 @@ TEST_F(PickleReaderTest, NothingRecursesHoweverDeepItNests) {
       std::string(depth, ']') + std::string(depth - 1, 'a') + ".";
   RETORT_ASSERT_OK_AND_ASSIGN(const PickleValue* value, Read(lists));
   EXPECT_EQ(value->items.size(), 1);
-  EXPECT_THAT(PlainData(*value), StatusIs(kInvalid));
+  EXPECT_THAT(PlainData(*value), StatusIs(kBadPickle));
   heap_.reset();  // the values go without recursion too
 }
 
@@ -149,16 +149,16 @@ TEST_F(PickleReaderTest, AListThatHoldsItselfIsReadButIsNoPlainData) {
   RETORT_ASSERT_OK_AND_ASSIGN(const PickleValue* value,
                               Read("]q\x01h\x01\x61."));
   EXPECT_EQ(value->items[0], value);
-  EXPECT_THAT(PlainData(*value), StatusIs(kInvalid));
+  EXPECT_THAT(PlainData(*value), StatusIs(kBadPickle));
 }
 
 TEST_F(PickleReaderTest, TheLargestMemoIndexTakesOnePlace) {
   EXPECT_EQ(ReadPlain("Nr\xff\xff\xff\xff"
                       "0j\xff\xff\xff\xff."),
             Json());
-  EXPECT_THAT(Read("h\x03."), StatusIs(kInvalid, HasSubstr("value 3")));
+  EXPECT_THAT(Read("h\x03."), StatusIs(kBadPickle, HasSubstr("value 3")));
   EXPECT_EQ(ReadPlain("Np18446744073709551615\n."), Json());
-  EXPECT_THAT(Read("Np18446744073709551616\n."), StatusIs(kInvalid));
+  EXPECT_THAT(Read("Np18446744073709551616\n."), StatusIs(kBadPickle));
 }
 
 TEST_F(PickleReaderTest, AListDoubledAgainAndAgainRunsIntoALimit) {
@@ -178,34 +178,36 @@ TEST_F(PickleReaderTest, AListDoubledAgainAndAgainRunsIntoALimit) {
   for (int i = 0; i < 4000; ++i) dicts += "NN\x86";
   dicts += "e\x85q\x01";
   for (int i = 0; i < 3000; ++i) dicts += "ccollections\nOrderedDict\nh\x01R";
-  EXPECT_THAT(Read(dicts + "."), StatusIs(kInvalid, HasSubstr("more values")));
+  EXPECT_THAT(Read(dicts + "."),
+              StatusIs(kBadPickle, HasSubstr("more values")));
 }
 
 TEST_F(PickleReaderTest, NoLengthInTheFileIsTrusted) {
   const std::string huge(8, '\x7f');
   for (const char* opcode : {"X", "B", "T", "\x8b"}) {
     EXPECT_THAT(Read(opcode + huge.substr(0, 4) + "abc."),
-                StatusIs(kInvalid, HasSubstr("announced")))
+                StatusIs(kBadPickle, HasSubstr("announced")))
         << opcode;
   }
   for (const char* opcode : {"\x8d", "\x8e", "\x96", "\x95"}) {
     EXPECT_THAT(Read(opcode + huge + "abc."),
-                StatusIs(kInvalid, HasSubstr("cut off")))
+                StatusIs(kBadPickle, HasSubstr("cut off")))
         << opcode;
     EXPECT_THAT(Read(opcode + std::string(8, '\xff') + "abc."),
-                StatusIs(kInvalid, HasSubstr("cut off")))
+                StatusIs(kBadPickle, HasSubstr("cut off")))
         << opcode;
   }
   EXPECT_THAT(Read("\x8b\xff\xff\xff\xff."),
-              StatusIs(kInvalid, HasSubstr("negative")));
+              StatusIs(kBadPickle, HasSubstr("negative")));
 }
 
 TEST_F(PickleReaderTest, MoreValuesThanANetworkHasAreRefused) {
   std::string bytes;
   for (int64_t i = 0; i <= PickleHeap::kMaxValues; ++i) bytes += "N0";
-  EXPECT_THAT(Read(bytes + "N."), StatusIs(kInvalid, HasSubstr("more values")));
+  EXPECT_THAT(Read(bytes + "N."),
+              StatusIs(kBadPickle, HasSubstr("more values")));
   EXPECT_THAT(Read("N" + std::string(size_t{3} << 20, '2') + "."),
-              StatusIs(kInvalid, HasSubstr("stacks up")));
+              StatusIs(kBadPickle, HasSubstr("stacks up")));
 }
 
 TEST_F(PickleReaderTest, EveryBeginningOfAPickleIsAnError) {
@@ -214,7 +216,7 @@ TEST_F(PickleReaderTest, EveryBeginningOfAPickleIsAnError) {
           .Value({{"a", {1, 2.5, "text", nullptr}}, {"b", {{"c", true}}}})
           .Build();
   for (size_t bytes = 0; bytes < whole.size(); ++bytes) {
-    EXPECT_THAT(Read(whole.substr(0, bytes)), StatusIs(kInvalid)) << bytes;
+    EXPECT_THAT(Read(whole.substr(0, bytes)), StatusIs(kBadPickle)) << bytes;
   }
 }
 
@@ -223,19 +225,20 @@ TEST_F(PickleReaderTest, AnEmptyStackIsAnErrorForEveryOpcodeThatTakesFromIt) {
        {"a",    "e",    "s",    "u",    "t",    "l",    "d",     "\x85",
         "\x86", "\x87", "\x90", "\x91", "\x93", "\x94", "q\x01", "0",
         "1",    "2",    "R",    "\x81", "Q",    "b",    "."}) {
-    EXPECT_THAT(Read(std::string(opcode) + "."), StatusIs(kInvalid)) << opcode;
+    EXPECT_THAT(Read(std::string(opcode) + "."), StatusIs(kBadPickle))
+        << opcode;
   }
   // A mark is a floor that nothing takes from below.
-  EXPECT_THAT(Read("]N(a."), StatusIs(kInvalid, HasSubstr("empty stack")));
+  EXPECT_THAT(Read("]N(a."), StatusIs(kBadPickle, HasSubstr("empty stack")));
 }
 
 TEST_F(PickleReaderTest, ItemsGoOnlyWhereTheyBelong) {
-  EXPECT_THAT(Read("}N\x61."), StatusIs(kInvalid, HasSubstr("adds items")));
-  EXPECT_THAT(Read("]NNs."), StatusIs(kInvalid, HasSubstr("adds items")));
+  EXPECT_THAT(Read("}N\x61."), StatusIs(kBadPickle, HasSubstr("adds items")));
+  EXPECT_THAT(Read("]NNs."), StatusIs(kBadPickle, HasSubstr("adds items")));
   EXPECT_THAT(Read("}(Nu."),
-              StatusIs(kInvalid, HasSubstr("key without a value")));
-  EXPECT_THAT(Read("NNb."), StatusIs(kInvalid, HasSubstr("gives a state")));
-  EXPECT_THAT(Read("\x80\x06N."), StatusIs(kInvalid, HasSubstr("protocol")));
+              StatusIs(kBadPickle, HasSubstr("key without a value")));
+  EXPECT_THAT(Read("NNb."), StatusIs(kBadPickle, HasSubstr("gives a state")));
+  EXPECT_THAT(Read("\x80\x06N."), StatusIs(kBadPickle, HasSubstr("protocol")));
 }
 
 TEST_F(PickleReaderTest, BytesThatWereWrittenAsTextComeBack) {
@@ -252,8 +255,8 @@ TEST_F(PickleReaderTest, BytesThatWereWrittenAsTextComeBack) {
                               Read(encoded("a\xc3\xbf\xc2\x80", "latin1")));
   EXPECT_TRUE(value->Is(PickleKind::kBytes));
   EXPECT_EQ(value->text, "a\xff\x80");
-  EXPECT_THAT(Read(encoded("\xe2\x82\xac", "latin1")), StatusIs(kInvalid));
-  EXPECT_THAT(Read(encoded("a", "rot13")), StatusIs(kInvalid));
+  EXPECT_THAT(Read(encoded("\xe2\x82\xac", "latin1")), StatusIs(kBadPickle));
+  EXPECT_THAT(Read(encoded("a", "rot13")), StatusIs(kBadPickle));
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadTorch = absl::StatusCode::kBadTorchArgument;
 
 std::string Floats(const std::vector<float>& values) {
   return std::string(reinterpret_cast<const char*>(values.data()),
@@ -91,25 +91,25 @@ TEST(TorchZipTest, RefusesWhatDoesNotBelongTogether) {
   const std::string pickle = ZipPickle("0", 2);
   const std::string data = Floats({1, 2});
   EXPECT_THAT(Find(ZipBuilder().Add("x/data.pkl", pickle).Build()),
-              StatusIs(kInvalid, HasSubstr("lacks the storage '0'")));
+              StatusIs(kBadTorch, HasSubstr("lacks the storage '0'")));
   EXPECT_THAT(Find(ZipBuilder()
                        .Add("x/data.pkl", pickle)
                        .Add("x/data/0", Floats({1, 2, 3}))
                        .Build()),
-              StatusIs(kInvalid, HasSubstr("12 bytes")));
+              StatusIs(kBadTorch, HasSubstr("12 bytes")));
   EXPECT_THAT(Find(ZipBuilder()
                        .Add("x/data.pkl", pickle)
                        .Add("x/data/0", data)
                        .Add("x/byteorder", "big")
                        .Build()),
-              StatusIs(kInvalid, HasSubstr("little-endian")));
+              StatusIs(kBadTorch, HasSubstr("little-endian")));
   EXPECT_THAT(Find(ZipBuilder()
                        .Add("x/data.pkl", pickle)
                        .Add("y/data.pkl", pickle)
                        .Build()),
-              StatusIs(kInvalid, HasSubstr("two data.pkl")));
+              StatusIs(kBadTorch, HasSubstr("two data.pkl")));
   EXPECT_THAT(Find(ZipBuilder().Add("a.png", "1").Build()),
-              StatusIs(kInvalid, HasSubstr("no data.pkl")));
+              StatusIs(kBadTorch, HasSubstr("no data.pkl")));
 }
 
 TEST(TorchZipTest, SaysThatATorchScriptModuleIsOne) {
@@ -119,30 +119,30 @@ TEST(TorchZipTest, SaysThatATorchScriptModuleIsOne) {
                        .Add("m/constants.pkl", "\x80\x02).")
                        .Add("m/data.pkl", "\x80\x02).")
                        .Build()),
-              StatusIs(kInvalid, HasSubstr("is a TorchScript module")));
+              StatusIs(kBadTorch, HasSubstr("is a TorchScript module")));
 }
 
 TEST(TorchStreamTest, ReadsAndChecksTheFormBeforeZip) {
   const std::string stream = StorageStream(Floats({1, 2}));
   // A whole file of it: no state dict, but a storage by itself.
-  EXPECT_THAT(Find(stream), StatusIs(kInvalid, HasSubstr("no dict at all")));
+  EXPECT_THAT(Find(stream), StatusIs(kBadTorch, HasSubstr("no dict at all")));
   for (size_t bytes = 0; bytes < stream.size(); ++bytes) {
     EXPECT_FALSE(TorchFile::Parse(stream.substr(0, bytes)).ok()) << bytes;
   }
   EXPECT_THAT(TorchFile::Parse(stream + "x"),
-              StatusIs(kInvalid, HasSubstr("behind its end")));
+              StatusIs(kBadTorch, HasSubstr("behind its end")));
 }
 
 TEST(TorchFileTest, RefusesFilesThatAreNone) {
-  EXPECT_THAT(Find(""), StatusIs(kInvalid, HasSubstr("empty")));
-  EXPECT_THAT(Find("hello"), StatusIs(kInvalid));
-  EXPECT_THAT(Find("PK\x03\x04"), StatusIs(kInvalid, HasSubstr("zip")));
+  EXPECT_THAT(Find(""), StatusIs(kBadTorch, HasSubstr("empty")));
+  EXPECT_THAT(Find("hello"), StatusIs(kBadTorch));
+  EXPECT_THAT(Find("PK\x03\x04"), StatusIs(kBadTorch, HasSubstr("zip")));
   EXPECT_THAT(Find(PickleBuilder().Value({{"other", 1}}).Build()),
-              StatusIs(kInvalid, HasSubstr("a dict with other")));
+              StatusIs(kBadTorch, HasSubstr("a dict with other")));
   EXPECT_THAT(Find(PickleBuilder().Value({{"ema", {1}}}).Build()),
-              StatusIs(kInvalid, HasSubstr("persistence")));
+              StatusIs(kBadTorch, HasSubstr("persistence")));
   EXPECT_THAT(Find(PickleBuilder().Value({{"w", 1}}).Build() + "more"),
-              StatusIs(kInvalid, HasSubstr("4 bytes behind")));
+              StatusIs(kBadTorch, HasSubstr("4 bytes behind")));
 }
 
 // A state dict with one view of a storage of four floats.
@@ -167,7 +167,7 @@ TEST(TorchTensorTest, RefusesViewsThatLeaveTheirStorage) {
   const auto bad = [](int64_t offset, const std::vector<int64_t>& sizes,
                       const std::vector<int64_t>& strides) {
     EXPECT_THAT(FindView(offset, sizes, strides),
-                StatusIs(kInvalid, HasSubstr("'w'")));
+                StatusIs(kBadTorch, HasSubstr("'w'")));
   };
   bad(0, {1048576, 1048576}, {1048576, 1});
   bad(0, {2, 2}, {1000, 1});
@@ -194,7 +194,7 @@ TEST(TorchTensorTest, AFileThatBecomesFarLargerIsRefused) {
     pickle.Text(std::to_string(i)).Raw("h\x01");
   }
   EXPECT_THAT(Find(pickle.Op('u').Build()),
-              StatusIs(kInvalid, HasSubstr("overlap so much")));
+              StatusIs(kBadTorch, HasSubstr("overlap so much")));
 }
 
 Json Arguments() {
@@ -246,9 +246,9 @@ std::string SnapshotOf(const std::string& class_name, int version) {
 TEST(EdmModuleTest, RefusesOtherClassesAndVersions) {
   EXPECT_TRUE(Find(SnapshotOf("EDMPrecond", 6)).ok());
   EXPECT_THAT(Find(SnapshotOf("VPPrecond", 6)),
-              StatusIs(kInvalid, HasSubstr("only EDMPrecond is known")));
+              StatusIs(kBadTorch, HasSubstr("only EDMPrecond is known")));
   EXPECT_THAT(Find(SnapshotOf("EDMPrecond", 99)),
-              StatusIs(kInvalid, HasSubstr("version 99")));
+              StatusIs(kBadTorch, HasSubstr("version 99")));
 }
 
 TEST(EdmModuleTest, RefusesAModuleThatHoldsItself) {
@@ -267,7 +267,7 @@ TEST(EdmModuleTest, RefusesAModuleThatHoldsItself) {
   pickle.Text("a").Raw(
       "h\x01uubuu"
       "utRu");
-  EXPECT_THAT(Find(pickle.Build()), StatusIs(kInvalid, HasSubstr("deeper")));
+  EXPECT_THAT(Find(pickle.Build()), StatusIs(kBadTorch, HasSubstr("deeper")));
 }
 
 TEST(EdmModuleTest, ACutOffSnapshotIsAnErrorWhereverItIsCut) {

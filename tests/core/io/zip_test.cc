@@ -17,7 +17,7 @@ using ::retort::testing::StatusIs;
 using ::retort::testing::ZipBuilder;
 using ::testing::HasSubstr;
 
-constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kBadZip = absl::StatusCode::kBadZipArgument;
 
 class ZipWriterTest : public ::testing::TestWithParam<bool> {
  protected:
@@ -73,24 +73,24 @@ TEST(ReadZipTest, RefusesEntriesThatOverlap) {
           .Add("a", "1")
           .Add({.name = "a2", .bytes = "1", .claimed_offset = 0})
           .Build();
-  EXPECT_THAT(ReadZip(bytes), StatusIs(kInvalid, HasSubstr("a")));
+  EXPECT_THAT(ReadZip(bytes), StatusIs(kBadZip, HasSubstr("a")));
 }
 
 TEST(ReadZipTest, RefusesWhatTorchSaveDoesNotWrite) {
   EXPECT_THAT(ReadZip(ZipBuilder().Add("a", "111111111111", true).Build()),
-              StatusIs(kInvalid, HasSubstr("is compressed")));
+              StatusIs(kBadZip, HasSubstr("is compressed")));
   EXPECT_THAT(ReadZip(ZipBuilder().Add("a", "1").Add("a", "2").Build()),
-              StatusIs(kInvalid, HasSubstr("twice")));
+              StatusIs(kBadZip, HasSubstr("twice")));
   EXPECT_THAT(
       ReadZip(
           ZipBuilder().Add({.name = "a", .bytes = "1", .flags = 1}).Build()),
-      StatusIs(kInvalid, HasSubstr("encrypted")));
+      StatusIs(kBadZip, HasSubstr("encrypted")));
 }
 
 TEST(ReadZipTest, RefusesADamagedByteOfTheDataAndSaysWhose) {
   std::string bytes = ZipBuilder().Add("a", "123456").Build();
   bytes[bytes.find("123456") + 2] ^= 1;
-  EXPECT_THAT(ReadZip(bytes), StatusIs(kInvalid, HasSubstr("a has a wrong")));
+  EXPECT_THAT(ReadZip(bytes), StatusIs(kBadZip, HasSubstr("a has a wrong")));
   EXPECT_TRUE(ReadZip(bytes, /*check_crc=*/false).ok());
 }
 
