@@ -18,7 +18,7 @@ TEST(ExportWeightsTest, WhatIsExportedIsImported) {
   const TensorMap tensors = {{"a.weight", at::randn({3, 4}).t()},
                              {"b", at::randn({2}).to(at::kHalf)},
                              {"num_batches_tracked", at::tensor(int64_t{7})},
-                             {"mask", at::tensor({true, false})}};
+                             {"mask", at::arange(2).to(at::kBool)}};
   ASSERT_THAT(ExportTorchFile(dir / "a.pt", tensors), IsOk());
   RETORT_ASSERT_OK_AND_ASSIGN(const ImportedWeights imported,
                               ImportWeights(dir / "a.pt"));
