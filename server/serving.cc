@@ -15,7 +15,7 @@
 #include "server/rpc/deployment_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/sampling_service.h"
-#include "server/weights_check.h"
+#include "server/weights_process.h"
 
 namespace retort {
 namespace {
@@ -60,9 +60,11 @@ class RegistryLookup : public jobs::ModelLookup {
 class ServingImpl : public Serving {
  public:
   ServingImpl(const ServingDeps& deps,
+              std::unique_ptr<registry::WeightsTool> weights,
               std::unique_ptr<registry::ModelStore> models,
               std::unique_ptr<registry::DeploymentStore> deployments)
       : deps_(deps),
+        weights_(std::move(weights)),
         models_(std::move(models)),
         deployments_(std::move(deployments)),
         manager_({deps.data_dir, deps.clock, deployments_.get(), models_.get(),
@@ -104,6 +106,7 @@ class ServingImpl : public Serving {
   }
 
   const ServingDeps deps_;
+  const std::unique_ptr<registry::WeightsTool> weights_;
   const std::unique_ptr<registry::ModelStore> models_;
   const std::unique_ptr<registry::DeploymentStore> deployments_;
   batching::DeploymentManager manager_;
@@ -118,16 +121,14 @@ class ServingImpl : public Serving {
 
 absl::StatusOr<std::unique_ptr<Serving>> Serving::Create(
     const ServingDeps& deps) {
-  RETORT_ASSIGN_OR_RETURN(
-      auto models, registry::ModelStore::Open(
-                       deps.db, deps.data_dir, deps.clock, deps.metrics,
-                       [worker = deps.worker_binary](const std::string& dir) {
-                         return CheckWeights(worker, dir);
-                       }));
+  auto weights = std::make_unique<WeightsProcess>(deps.worker_binary);
+  RETORT_ASSIGN_OR_RETURN(auto models, registry::ModelStore::Open(
+                                           deps.db, deps.data_dir, deps.clock,
+                                           deps.metrics, weights.get()));
   RETORT_ASSIGN_OR_RETURN(auto deployments,
                           registry::DeploymentStore::Open(deps.db, deps.clock));
-  return std::make_unique<ServingImpl>(deps, std::move(models),
-                                       std::move(deployments));
+  return std::make_unique<ServingImpl>(
+      deps, std::move(weights), std::move(models), std::move(deployments));
 }
 
 }  // namespace retort

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -11,9 +12,14 @@
 namespace retort::client {
 namespace {
 
+constexpr char kWeights[] = "weights.safetensors";
+// What a TorchScript module has instead.
+constexpr char kScript[] = "model.torchscript.pt";
+
 struct ExportOptions {
   std::string name;
-  std::string file = "weights.safetensors";
+  std::string file;
+  std::string format;
   std::string out;
 };
 
@@ -42,15 +48,60 @@ class ExportSink {
   std::unique_ptr<base::AtomicFileWriter> writer_;
 };
 
+// The name of the model's weights file.
+absl::StatusOr<std::string> WeightsOf(const Context& context,
+                                      v1::ModelService::Stub* stub,
+                                      const std::string& name) {
+  v1::GetModelRequest request;
+  request.set_name(name);
+  v1::Model model;
+  RETORT_RETURN_IF_ERROR(
+      context.Call(*stub, &v1::ModelService::Stub::GetModel, request, &model));
+  const bool script = std::find(model.files().begin(), model.files().end(),
+                                kScript) != model.files().end();
+  return std::string(script ? kScript : kWeights);
+}
+
+// Sets what is asked for, and returns the name that it goes by.
+absl::StatusOr<std::string> WhatToExport(const Context& context,
+                                         v1::ModelService::Stub* stub,
+                                         const ExportOptions& options,
+                                         v1::ExportModelRequest* request) {
+  if (options.format.empty()) {
+    std::string file = options.file;
+    if (file.empty()) {
+      RETORT_ASSIGN_OR_RETURN(file, WeightsOf(context, stub, request->name()));
+    }
+    request->set_file(file);
+    return file;
+  }
+  if (!options.file.empty()) {
+    return UsageError(
+        "--file names a file as it is, --format what the weights are "
+        "converted to: give one of the two");
+  }
+  if (options.format == "safetensors") {  // as they are
+    request->set_file(kWeights);
+    return std::string(kWeights);
+  }
+  if (options.format != "pytorch") {
+    return UsageError(absl::StrCat("--format is pytorch or safetensors, not ",
+                                   options.format));
+  }
+  request->set_conversion(v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP);
+  return std::string("weights.pt");
+}
+
 absl::Status ExportModel(Context* context, const ExportOptions& options) {
   v1::ExportModelRequest request;
   request.set_name(context->Model(options.name));
-  request.set_file(options.file);
-  const std::string path =
-      options.out.empty()
-          ? absl::StrCat(ShortName(request.name()), "-", options.file)
-          : options.out;
   auto stub = context->NewStub<v1::ModelService>();
+  RETORT_ASSIGN_OR_RETURN(
+      const std::string what,
+      WhatToExport(*context, stub.get(), options, &request));
+  const std::string path =
+      options.out.empty() ? absl::StrCat(ShortName(request.name()), "-", what)
+                          : options.out;
   auto call = context->NewCall(Context::CallKind::kLong);
   auto stream = stub->ExportModel(call.get(), request);
   v1::ExportModelResponse response;
@@ -85,17 +136,19 @@ void AddModelsExport(CLI::App* parent, Context* context) {
       AddCommand(parent, context, "export", "Write a file of a model",
                  [=] { return ExportModel(context, *options); });
   command->add_option("MODEL", options->name, "Id or full name")->required();
-  command
-      ->add_option("--file", options->file,
-                   "Which one: weights.safetensors, manifest.json, "
-                   "preconditioning.svg, ...")
-      ->capture_default_str();
+  command->add_option("--file", options->file,
+                      "Which one: weights.safetensors, manifest.json, "
+                      "preconditioning.svg, ... Default: the weights");
+  command->add_option("--format", options->format,
+                      "Convert the weights: pytorch, a state dict for "
+                      "torch.load. Default: safetensors, as they are");
   command->add_option("-o,--out", options->out,
                       "Where to; - is standard output. Default: "
                       "<model>-<file>");
   command->footer(
       "Examples:\n  retort models export my-student --out "
       "weights.safetensors\n"
+      "  retort models export my-student --format pytorch --out student.pt\n"
       "  retort models export my-student --file manifest.json --out -");
 }
 

@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "client/model_format.h"
 #include "client/output.h"
 #include "client/spec_file.h"
 #include "core/base/file.h"
@@ -24,6 +24,7 @@ struct ImportOptions {
   std::string manifest;
   std::string network;
   std::string kind;
+  std::string format;
   std::string id;
   std::string display_name;
 };
@@ -42,6 +43,16 @@ absl::Status ReadJsonFile(const std::string& path,
                                 "); give the manifest.json of the model"));
 }
 
+absl::StatusOr<v1::ImportModelHeader::Format> FormatOf(
+    const ImportOptions& options) {
+  if (options.format.empty()) return RecogniseFormat(options.file);
+  RETORT_ASSIGN_OR_RETURN(
+      const int format,
+      ParseEnumName(options.format,
+                    *v1::ImportModelHeader::Format_descriptor()));
+  return static_cast<v1::ImportModelHeader::Format>(format);
+}
+
 // What other kinds are made of is in the code, or anything.
 bool NeedsNetwork(v1::Model::Kind kind) {
   return kind != v1::Model::KIND_FEATURE_EXTRACTOR &&
@@ -55,13 +66,9 @@ absl::StatusOr<v1::ImportModelHeader> MakeImportHeader(
   header.set_model_id(options.id);
   header.set_display_name(options.display_name);
   header.set_request_id(NewRequestId());
-  header.set_format(v1::ImportModelHeader::FORMAT_SAFETENSORS);
-  if (absl::EndsWith(options.file, ".pkl")) {
-    header.set_format(v1::ImportModelHeader::FORMAT_EDM_PICKLE);
-  } else if (absl::EndsWith(options.file, ".pt") ||
-             absl::EndsWith(options.file, ".pth")) {
-    header.set_format(v1::ImportModelHeader::FORMAT_PYTORCH_ZIP);
-  }
+  RETORT_ASSIGN_OR_RETURN(const v1::ImportModelHeader::Format format,
+                          FormatOf(options));
+  header.set_format(format);
   if (!options.kind.empty()) {
     RETORT_ASSIGN_OR_RETURN(
         const int kind,
@@ -71,8 +78,9 @@ absl::StatusOr<v1::ImportModelHeader> MakeImportHeader(
   if (!options.manifest.empty()) {
     RETORT_RETURN_IF_ERROR(
         ReadJsonFile(options.manifest, header.mutable_manifest()));
-  } else if (options.kind.empty() ||
-             (options.network.empty() && NeedsNetwork(header.kind()))) {
+  } else if (format == v1::ImportModelHeader::FORMAT_SAFETENSORS &&
+             (options.kind.empty() ||
+              (options.network.empty() && NeedsNetwork(header.kind())))) {
     return UsageError(
         "what the weights are of must be said: --manifest manifest.json, or "
         "--kind and --network network.json");
@@ -125,7 +133,12 @@ void AddModelsImport(CLI::App* parent, Context* context) {
   CLI::App* command =
       AddCommand(parent, context, "import", "Bring a weights file in",
                  [=] { return ImportModel(context, *options); });
-  command->add_option("FILE", options->file, "weights.safetensors")->required();
+  command
+      ->add_option("FILE", options->file,
+                   "weights.safetensors, EDM's network-snapshot-*.pkl or "
+                   "training-state-*.pt, a state dict of torch.save, or a "
+                   "TorchScript module")
+      ->required();
   command->add_option("--manifest", options->manifest,
                       "manifest.json as written by Retort");
   command->add_option("--network", options->network,
@@ -134,6 +147,9 @@ void AddModelsImport(CLI::App* parent, Context* context) {
   command->add_option("--kind", options->kind,
                       "teacher, cm, ctm, preconditioning, feature-extractor or "
                       "perceptual");
+  command->add_option("--format", options->format,
+                      "safetensors, edm-pickle, pytorch-zip or torchscript. "
+                      "Default: as the file's bytes say");
   command->add_option("--id", options->id, "Id of the model, [a-z0-9-]{1,63}");
   command->add_option("--display-name", options->display_name,
                       "Name for people");
@@ -142,7 +158,10 @@ void AddModelsImport(CLI::App* parent, Context* context) {
       "  retort models import weights.safetensors --manifest manifest.json "
       "--id my-teacher\n"
       "  retort models import edm.safetensors --kind teacher --network "
-      "network.json");
+      "network.json\n"
+      "  retort models import network-snapshot-200000.pkl --id edm-teacher\n"
+      "  retort models import ctm.pt --kind ctm --network network.json\n"
+      "  retort models import inception.pt --id inception");
 }
 
 }  // namespace retort::client

@@ -1,7 +1,5 @@
 #include "core/data/file_set.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -9,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
+#include "core/io/bytes.h"
 
 namespace retort::data {
 namespace {
@@ -16,11 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMaxFolderFileBytes = int64_t{1} << 30;
-
-uint32_t Crc(const std::string& bytes) {
-  return static_cast<uint32_t>(
-      crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
 
 class FolderFiles : public FileSet {
  public:
@@ -73,7 +67,7 @@ absl::StatusOr<std::unique_ptr<FileSet>> OpenFolder(const std::string& path) {
         const std::string bytes,
         base::ReadFile(it->path().string(), kMaxFolderFileBytes));
     entry.size = bytes.size();
-    entry.crc = Crc(bytes);
+    entry.crc = io::Crc32(bytes);
     entries.push_back(std::move(entry));
   }
   if (error) return base::ErrnoStatus(error.value(), "listing", path);

@@ -36,11 +36,9 @@ class FileSet {
   int64_t Find(const std::string& name) const;
 };
 
-// Opens a zip file (stored or deflated entries, with or without the 64-bit
-// extensions; no encryption, one part) and reads its list of files. Costs a
-// hundred bytes an entry. Errors: NotFound and those of reading; DataLoss, with
-// offset and remedy, for a damaged archive, one that names a file twice, or one
-// whose list is larger than 1 GiB.
+// Opens a zip file (core/io/zip_directory.h) and reads its list of files. Costs
+// a hundred bytes an entry. Errors: NotFound and those of reading; DataLoss,
+// with offset and remedy, for a damaged archive.
 absl::StatusOr<std::unique_ptr<FileSet>> OpenZip(const std::string& path);
 
 // Lists a folder's regular files, all levels. Symbolic links to files count,

@@ -1,7 +1,5 @@
 #include "core/io/pickle_globals.h"
 
-#include "core/io/stored_tensor.h"
-
 namespace retort::io {
 namespace {
 
@@ -65,6 +63,16 @@ const AllowedGlobal* FindGlobal(absl::string_view module,
     if (module == allowed.module && name == allowed.name) return &allowed;
   }
   return nullptr;
+}
+
+const char* StorageTypeName(StoredDtype dtype) {
+  for (const AllowedGlobal& allowed : kAllowed) {
+    if (allowed.global == PickleGlobal::kStorageType &&
+        allowed.integer == Dtype(dtype)) {
+      return allowed.name;
+    }
+  }
+  return "";
 }
 
 }  // namespace retort::io

@@ -5,6 +5,7 @@
 
 #include "absl/strings/string_view.h"
 #include "core/io/pickle_value.h"
+#include "core/io/stored_tensor.h"
 
 namespace retort::io {
 
@@ -19,6 +20,9 @@ struct AllowedGlobal {
 // Returns the entry of the allow-list, or nullptr: the file is to be refused.
 const AllowedGlobal* FindGlobal(absl::string_view module,
                                 absl::string_view name);
+
+// "FloatStorage", ...: the name in module "torch" for storages of a type.
+const char* StorageTypeName(StoredDtype dtype);
 
 }  // namespace retort::io
 

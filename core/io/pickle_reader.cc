@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/io/bytes.h"
 #include "core/io/pickle_globals.h"
 
 namespace retort::io {
@@ -92,14 +93,7 @@ class PickleMachine {
     at_ += count;
     return taken;
   }
-  uint64_t Fixed(int count) {  // little-endian
-    const absl::string_view raw = Take(count);
-    uint64_t value = 0;
-    for (size_t i = 0; i < raw.size(); ++i) {
-      value |= uint64_t{static_cast<unsigned char>(raw[i])} << (8 * i);
-    }
-    return value;
-  }
+  uint64_t Fixed(int count) { return LittleEndian(Take(count)); }
   absl::string_view Line() {
     const size_t end = bytes_.find('\n', at_);
     if (end == absl::string_view::npos) {
@@ -207,10 +201,7 @@ class PickleMachine {
   // Two's complement, little-endian.
   bool Long(absl::string_view raw) {
     if (raw.size() > 8) return PushText(Kind::kBigInt, raw);
-    uint64_t value = 0;
-    for (size_t i = 0; i < raw.size(); ++i) {
-      value |= uint64_t{static_cast<unsigned char>(raw[i])} << (8 * i);
-    }
+    uint64_t value = LittleEndian(raw);
     if (!raw.empty() && raw.size() < 8 && (raw.back() & 0x80) != 0) {
       value |= ~uint64_t{0} << (8 * raw.size());
     }

@@ -92,6 +92,12 @@ absl::StatusOr<std::unique_ptr<TorchFile>> TorchFile::Parse(
 
 // torch.save since 1.6: <any>/data.pkl, <any>/data/<key>.
 absl::Status TorchFile::ParseZip(bool check_crc) {
+  // First: the code in it is compressed, which would be the error otherwise.
+  if (ZipHasEntry(bytes_, "/constants.pkl")) {
+    return BadFile(
+        "the file is a TorchScript module, which is code and not weights; "
+        "import it as one, for a feature extractor");
+  }
   RETORT_ASSIGN_OR_RETURN(const auto entries, ReadZip(bytes_, check_crc));
   std::string prefix;
   for (const auto& [name, data] : entries) {
@@ -102,11 +108,6 @@ absl::Status TorchFile::ParseZip(bool check_crc) {
   }
   if (prefix.empty()) {
     return BadFile("the zip file has no data.pkl; torch.save writes one");
-  }
-  if (entries.count(prefix + "constants.pkl") != 0) {
-    return BadFile(
-        "the file is a TorchScript module, which is code and not weights; a "
-        "feature extractor is imported as such");
   }
   const auto order = entries.find(prefix + "byteorder");
   if (order != entries.end() && order->second != "little") {

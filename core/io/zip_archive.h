@@ -12,14 +12,17 @@ namespace retort::io {
 // True if the bytes start as a zip file does.
 bool IsZip(absl::string_view bytes);
 
+// True if the zip file has an entry whose name ends so; false for a file that
+// is none.
+bool ZipHasEntry(absl::string_view bytes, absl::string_view ending);
+
 // The entries of a zip file by name, as views into `bytes`: what torch.save
-// writes, with zip64. Entries are stored, not compressed, so that they cannot
-// be larger than the file. Names are names in a map and never paths.
+// writes. Entries are stored, not compressed, so that they cannot be larger
+// than the file. Names are names in a map and never paths.
 //
-// InvalidArgument, with the entry, unless the directory at the end and every
-// local header agree, entries lie in the file without overlapping, no name
-// occurs twice, and each CRC-32 is that of its bytes. `check_crc` is false
-// only to fuzz what lies behind the checksums.
+// InvalidArgument, with the entry, for all that zip_directory.h refuses, and
+// unless each CRC-32 is that of its bytes. `check_crc` is false only to fuzz
+// what lies behind the checksums.
 absl::StatusOr<std::map<std::string, absl::string_view>> ReadZip(
     absl::string_view bytes, bool check_crc = true);
 

@@ -29,14 +29,25 @@ absl::Status WrongLength(int64_t received, int64_t announced) {
 
 }  // namespace
 
+bool IsPythonFormat(v1::ImportModelHeader::Format format) {
+  return format == v1::ImportModelHeader::FORMAT_EDM_PICKLE ||
+         format == v1::ImportModelHeader::FORMAT_PYTORCH_ZIP;
+}
+
+std::string UploadName(v1::ImportModelHeader::Format format) {
+  if (IsPythonFormat(format)) return "upload";
+  return format == v1::ImportModelHeader::FORMAT_TORCHSCRIPT ? kTorchScriptFile
+                                                             : kWeightsFile;
+}
+
 absl::StatusOr<std::unique_ptr<ModelImport>> ModelImport::Create(
     const std::string& dir, const std::string& name,
     const v1::ImportModelHeader& header) {
   RETORT_RETURN_IF_ERROR(base::MakeDirs(dir));
   std::unique_ptr<ModelImport> import(new ModelImport(dir, name, header));
-  RETORT_ASSIGN_OR_RETURN(
-      import->writer_,
-      base::AtomicFileWriter::Create(base::ModelDir(dir).weights_path()));
+  RETORT_ASSIGN_OR_RETURN(import->writer_,
+                          base::AtomicFileWriter::Create(absl::StrCat(
+                              dir, "/", UploadName(header.format()))));
   return import;
 }
 
@@ -57,21 +68,40 @@ absl::Status ModelImport::Append(absl::string_view bytes) {
   return writer_->Append(bytes);
 }
 
-absl::Status ModelImport::Finish() {
+absl::StatusOr<ImportedFile> ModelImport::Convert(WeightsTool* tool) {
+  const std::string upload =
+      absl::StrCat(dir_, "/", UploadName(header_.format()));
+  const std::string weights = base::ModelDir(dir_).weights_path();
+  RETORT_ASSIGN_OR_RETURN(WeightsTool::Converted converted,
+                          tool->Convert(upload, weights));
+  RETORT_RETURN_IF_ERROR(base::RemoveTree(upload));
+  ImportedFile file;
+  RETORT_ASSIGN_OR_RETURN(file.sha256, base::Sha256File(weights));
+  file.network = std::move(converted.network);
+  return file;
+}
+
+absl::Status ModelImport::Finish(WeightsTool* tool) {
   if (writer_->bytes_written() != header_.size_bytes()) {
     return WrongLength(writer_->bytes_written(), header_.size_bytes());
   }
   RETORT_RETURN_IF_ERROR(writer_->Commit());
+  ImportedFile file{UploadName(header_.format()), writer_->sha256(), {}};
+  if (IsPythonFormat(header_.format())) {
+    RETORT_ASSIGN_OR_RETURN(file, Convert(tool));
+  }
   const base::ModelDir names(dir_);
-  RETORT_ASSIGN_OR_RETURN(const std::vector<TensorEntry> entries,
-                          ReadTensorEntries(names.weights_path()));
   RETORT_ASSIGN_OR_RETURN(nlohmann::json manifest,
-                          ManifestOfImport(header_, writer_->sha256()));
-  if (manifest["kind"] == KindName(v1::Model::KIND_PERCEPTUAL)) {
-    // Whatever the sender says: specs are checked against it.
-    std::map<std::string, std::vector<int64_t>> shapes;
-    for (const TensorEntry& entry : entries) shapes[entry.name] = entry.shape;
-    manifest["network"] = service::PerceptualNetwork(shapes);
+                          ManifestOfImport(header_, file));
+  if (file.name == kWeightsFile) {
+    RETORT_ASSIGN_OR_RETURN(const std::vector<TensorEntry> entries,
+                            ReadTensorEntries(names.weights_path()));
+    if (manifest["kind"] == KindName(v1::Model::KIND_PERCEPTUAL)) {
+      // Whatever the sender says: specs are checked against it.
+      std::map<std::string, std::vector<int64_t>> shapes;
+      for (const TensorEntry& entry : entries) shapes[entry.name] = entry.shape;
+      manifest["network"] = service::PerceptualNetwork(shapes);
+    }
   }
   return base::AtomicWriteFile(names.manifest_path(), manifest.dump(2) + "\n");
 }

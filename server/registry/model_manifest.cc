@@ -70,9 +70,20 @@ absl::StatusOr<int64_t> Number(const Json& network, const char* field,
   return found->get<int64_t>();
 }
 
+bool IsTorchScript(const Json& network) {
+  return network.is_object() && network.value("type", Json()) == "torchscript";
+}
+
 absl::Status ParseNetwork(const Json& manifest, ModelFacts* facts) {
   const Json network = manifest.value("network", Json::object());
   if (!network.is_object()) return BadManifest("'network' must be an object");
+  const bool script = IsTorchScript(network);
+  if (script && facts->kind != v1::Model::KIND_FEATURE_EXTRACTOR) {
+    return BadManifest(
+        "a TorchScript module serves as feature extractor only; set kind "
+        "feature_extractor");
+  }
+  facts->weights_file = script ? kTorchScriptFile : kWeightsFile;
   const bool makes_images = facts->kind == v1::Model::KIND_TEACHER ||
                             facts->kind == v1::Model::KIND_CM ||
                             facts->kind == v1::Model::KIND_CTM;
@@ -111,19 +122,31 @@ absl::Status ParseFiles(const Json& manifest, ModelFacts* facts) {
     }
     facts->files[name] = hash.get<std::string>();
   }
-  if (facts->files.count(kWeightsFile) == 0) {
-    return BadManifest(absl::StrCat("'files' does not list ", kWeightsFile));
+  if (facts->files.count(facts->weights_file) == 0) {
+    return BadManifest(
+        absl::StrCat("'files' does not list ", facts->weights_file));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Json> ManifestOfNetwork(const v1::ImportModelHeader& header) {
-  const std::string kind = KindName(header.kind());
+// The kind that the header names, or that the file can only be of.
+v1::Model::Kind KindOf(const v1::ImportModelHeader& header,
+                       const ImportedFile& file) {
+  if (header.kind() != v1::Model::KIND_UNSPECIFIED) return header.kind();
+  if (file.name == kTorchScriptFile) return v1::Model::KIND_FEATURE_EXTRACTOR;
+  if (file.network.is_object()) return v1::Model::KIND_TEACHER;
+  return v1::Model::KIND_UNSPECIFIED;
+}
+
+absl::StatusOr<Json> ManifestOfNetwork(const v1::ImportModelHeader& header,
+                                       const ImportedFile& file) {
+  const v1::Model::Kind model_kind = KindOf(header, file);
+  const std::string kind = KindName(model_kind);
   if (kind.empty()) {
     return service::BadField("header.kind",
                              "is needed where no manifest is given");
   }
-  if (header.kind() == v1::Model::KIND_PRECONDITIONING) {
+  if (model_kind == v1::Model::KIND_PRECONDITIONING) {
     return service::BadField(
         "header.manifest",
         "is needed for a preconditioning: send the manifest.json that lies "
@@ -132,14 +155,19 @@ absl::StatusOr<Json> ManifestOfNetwork(const v1::ImportModelHeader& header) {
   Json network = Json::object();
   if (header.has_network()) {
     RETORT_ASSIGN_OR_RETURN(network, ToJson(header.network()));
-  } else if (header.kind() != v1::Model::KIND_FEATURE_EXTRACTOR &&
-             header.kind() != v1::Model::KIND_PERCEPTUAL) {
-    return service::BadField("header.network",
-                             "is needed where no manifest is given");
+  } else if (file.network.is_object()) {
+    network = file.network;
+  } else if (file.name == kTorchScriptFile) {
+    network["type"] = "torchscript";
+  } else if (model_kind != v1::Model::KIND_FEATURE_EXTRACTOR &&
+             model_kind != v1::Model::KIND_PERCEPTUAL) {
+    return service::BadField(
+        "header.network",
+        "is needed where no manifest is given and the file has tensors only");
   }
   Json preconditioning = Json::object();
-  if (header.kind() == v1::Model::KIND_CM) preconditioning["name"] = "cm";
-  if (header.kind() == v1::Model::KIND_CTM) preconditioning["name"] = "ctm";
+  if (model_kind == v1::Model::KIND_CM) preconditioning["name"] = "cm";
+  if (model_kind == v1::Model::KIND_CTM) preconditioning["name"] = "ctm";
   return Json{{"format_version", kFormatVersion},
               {"kind", kind},
               {"network", network},
@@ -213,18 +241,32 @@ absl::StatusOr<Json> ReadManifest(const std::string& dir) {
   return manifest;
 }
 
+std::string WeightsFileOf(const v1::Model& model) {
+  const auto& files = model.files();
+  const bool script =
+      std::find(files.begin(), files.end(), kTorchScriptFile) != files.end();
+  return script ? kTorchScriptFile : kWeightsFile;
+}
+
 absl::StatusOr<Json> ManifestOfImport(const v1::ImportModelHeader& header,
-                                      const std::string& weights_sha256) {
+                                      const ImportedFile& file) {
   Json manifest;
   if (header.has_manifest()) {
     RETORT_ASSIGN_OR_RETURN(manifest, ToJson(header.manifest()));
-    RETORT_RETURN_IF_ERROR(CheckClaims(manifest, header, weights_sha256));
+    RETORT_RETURN_IF_ERROR(CheckClaims(manifest, header, file.sha256));
   } else {
-    RETORT_ASSIGN_OR_RETURN(manifest, ManifestOfNetwork(header));
+    RETORT_ASSIGN_OR_RETURN(manifest, ManifestOfNetwork(header, file));
+  }
+  const bool script = IsTorchScript(manifest.value("network", Json()));
+  if (script != (file.name == kTorchScriptFile)) {
+    return service::BadField(
+        "header.format", script ? "must be TORCHSCRIPT for such a network"
+                                : "must not be TORCHSCRIPT for a network of "
+                                  "tensors");
   }
   // Of a model's files only the weights travel in an import.
-  manifest["files"] = {{kWeightsFile, weights_sha256}};
-  manifest["weights_sha256"] = weights_sha256;
+  manifest["files"] = {{file.name, file.sha256}};
+  manifest["weights_sha256"] = file.sha256;
   RETORT_RETURN_IF_ERROR(ParseManifest(manifest).status());
   return manifest;
 }

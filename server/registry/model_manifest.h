@@ -16,6 +16,8 @@
 namespace retort::registry {
 
 inline constexpr char kWeightsFile[] = "weights.safetensors";
+// Of a TorchScript module, instead.
+inline constexpr char kTorchScriptFile[] = "model.torchscript.pt";
 inline constexpr char kManifestFile[] = "manifest.json";
 
 // Facts of a manifest.
@@ -27,8 +29,10 @@ struct ModelFacts {
   int64_t resolution = 0;
   int64_t channels = 0;
   int64_t classes = 0;  // 0: unconditional
-  // SHA-256 by file name; holds kWeightsFile, never kManifestFile.
+  // SHA-256 by file name; holds `weights_file`, never kManifestFile.
   std::map<std::string, std::string> files;
+  // kWeightsFile or kTorchScriptFile.
+  std::string weights_file;
 };
 
 // "teacher", "cm", ...; "" for KIND_UNSPECIFIED.
@@ -41,11 +45,24 @@ absl::StatusOr<ModelFacts> ParseManifest(const nlohmann::json& manifest);
 // Reads and parses <dir>/manifest.json. NotFound if there is none.
 absl::StatusOr<nlohmann::json> ReadManifest(const std::string& dir);
 
-// Makes the manifest of an imported file whose weights have this hash: from
-// the manifest that came with it, or from kind and network. Errors as above,
-// also when the manifest that came along is of other weights.
+// The name of the model's weights file.
+std::string WeightsFileOf(const v1::Model& model);
+
+// What an import brought.
+struct ImportedFile {
+  std::string name = kWeightsFile;  // in the model's folder
+  std::string sha256;
+  // The configuration that came in a file of Python's; null if there was none.
+  nlohmann::json network;
+};
+
+// Makes the manifest of an imported model: from the manifest that came with
+// the file, or from kind and network, each of which the file may have had
+// itself (it is a teacher's then). Errors as above, also when the manifest that
+// came along is of other weights; INVALID_ARGUMENT for a header that leaves
+// out what is needed.
 absl::StatusOr<nlohmann::json> ManifestOfImport(
-    const v1::ImportModelHeader& header, const std::string& weights_sha256);
+    const v1::ImportModelHeader& header, const ImportedFile& file);
 
 // Conversions between JSON and the API's Struct.
 absl::StatusOr<nlohmann::json> ToJson(const google::protobuf::Struct& value);

@@ -38,31 +38,26 @@ absl::Status AlreadyExists(const std::string& name) {
       {{"name", name}});
 }
 
-absl::Status CheckFormat(v1::ImportModelHeader::Format format) {
-  switch (format) {
-    case v1::ImportModelHeader::FORMAT_UNSPECIFIED:
-    case v1::ImportModelHeader::FORMAT_SAFETENSORS:
-      return absl::OkStatus();
-    case v1::ImportModelHeader::FORMAT_EDM_PICKLE:
-      return service::NotImplemented("import of EDM pickles",
-                                     "convert the weights to safetensors");
-    case v1::ImportModelHeader::FORMAT_PYTORCH_ZIP:
-      return service::NotImplemented("import of PyTorch zip files",
-                                     "convert the weights to safetensors");
-    case v1::ImportModelHeader::FORMAT_TORCHSCRIPT:
-      return service::NotImplemented("import of TorchScript modules",
-                                     "use the built-in feature extractor");
-    default:
-      return service::BadField("header.format", "is not a known format");
-  }
-}
-
 // Returns the hash that the manifest claims for the weights, or any.
 std::string ClaimedHash(const v1::ImportModelHeader& header) {
   const auto& fields = header.manifest().fields();
   const auto found = fields.find("weights_sha256");
   return found == fields.end() ? std::string(64, '0')
                                : found->second.string_value();
+}
+
+// Checks all of the header that can be checked before the bytes come: all but
+// the weights' own hash, and what a file of Python's says itself.
+absl::Status CheckHeader(const v1::ImportModelHeader& header) {
+  if (!v1::ImportModelHeader::Format_IsValid(header.format())) {
+    return service::BadField("header.format", "is not a known format");
+  }
+  const bool python = IsPythonFormat(header.format());
+  if (python && !header.has_manifest() && !header.has_network()) {
+    return absl::OkStatus();
+  }
+  const std::string file = python ? kWeightsFile : UploadName(header.format());
+  return ManifestOfImport(header, {file, ClaimedHash(header), {}}).status();
 }
 
 absl::Status VerifyFiles(const std::string& dir, const ModelFacts& facts) {
@@ -89,7 +84,7 @@ v1::Model ParseRecord(const std::string& bytes) {
 
 absl::StatusOr<std::unique_ptr<ModelStore>> ModelStore::Open(
     db::Database* db, const base::DataDir& data_dir, base::Clock* clock,
-    metrics::ServiceMetrics* metrics, WeightsCheck check,
+    metrics::ServiceMetrics* metrics, WeightsTool* tool,
     const ModelStoreOptions& options) {
   RETORT_RETURN_IF_ERROR(MigrateRegistry(db));
   // Uploads of an earlier server that broke off with it.
@@ -97,7 +92,7 @@ absl::StatusOr<std::unique_ptr<ModelStore>> ModelStore::Open(
   RETORT_RETURN_IF_ERROR(base::MakeDirs(data_dir.incoming_dir()));
   RETORT_RETURN_IF_ERROR(base::MakeDirs(data_dir.models_dir()));
   std::unique_ptr<ModelStore> store(
-      new ModelStore(db, data_dir, clock, metrics, std::move(check), options));
+      new ModelStore(db, data_dir, clock, metrics, tool, options));
   RETORT_RETURN_IF_ERROR(store->Mend());
   store->UpdateMetrics();
   return store;
@@ -105,12 +100,12 @@ absl::StatusOr<std::unique_ptr<ModelStore>> ModelStore::Open(
 
 ModelStore::ModelStore(db::Database* db, const base::DataDir& data_dir,
                        base::Clock* clock, metrics::ServiceMetrics* metrics,
-                       WeightsCheck check, const ModelStoreOptions& options)
+                       WeightsTool* tool, const ModelStoreOptions& options)
     : db_(db),
       data_dir_(data_dir),
       clock_(clock),
       metrics_(metrics),
-      check_(std::move(check)),
+      tool_(tool),
       options_(options) {}
 
 std::string ModelStore::DirOf(const service::ResourceName& name) const {
@@ -158,7 +153,8 @@ absl::Status ModelStore::MendRow(const std::string& name, RowState state,
     case RowState::kPresent:
       break;
   }
-  const auto size = base::FileSize(base::ModelDir(dir).weights_path());
+  const auto size =
+      base::FileSize(absl::StrCat(dir, "/", WeightsFileOf(model)));
   if (!size.ok() || *size != model.bytes()) {
     RETORT_LOG(error,
                "model {} is not usable: {}; restore {} from a copy, or delete "
@@ -187,11 +183,11 @@ absl::StatusOr<v1::Model> ModelStore::Get(const std::string& name) const {
 }
 
 absl::StatusOr<std::string> ModelStore::Dir(const std::string& name) const {
-  RETORT_RETURN_IF_ERROR(Get(name).status());
+  RETORT_ASSIGN_OR_RETURN(const v1::Model model, Get(name));
   RETORT_ASSIGN_OR_RETURN(const service::ResourceName parsed,
                           service::ParseName(service::kModels, name));
   const std::string dir = DirOf(parsed);
-  if (!base::FileExists(base::ModelDir(dir).weights_path())) {
+  if (!base::FileExists(absl::StrCat(dir, "/", WeightsFileOf(model)))) {
     return absl::DataLossError(
         absl::StrCat("the files of model ", name, " are gone from ", dir,
                      "; restore them from a copy, or delete the model"));
@@ -229,20 +225,24 @@ absl::StatusOr<ModelStore::Listing> ModelStore::List(
 
 absl::StatusOr<v1::Model> ModelStore::Describe(const std::string& name,
                                                const std::string& display_name,
-                                               const std::string& dir) const {
+                                               const std::string& dir,
+                                               int64_t parameters) const {
   RETORT_ASSIGN_OR_RETURN(const nlohmann::json manifest, ReadManifest(dir));
   RETORT_ASSIGN_OR_RETURN(const ModelFacts facts, ParseManifest(manifest));
   RETORT_RETURN_IF_ERROR(VerifyFiles(dir, facts));
-  const std::string weights = base::ModelDir(dir).weights_path();
-  RETORT_ASSIGN_OR_RETURN(const std::vector<TensorEntry> tensors,
-                          ReadTensorEntries(weights));
+  const std::string weights = absl::StrCat(dir, "/", facts.weights_file);
+  if (facts.weights_file == kWeightsFile) {
+    RETORT_ASSIGN_OR_RETURN(const std::vector<TensorEntry> tensors,
+                            ReadTensorEntries(weights));
+    parameters = CountParameters(tensors);
+  }
   v1::Model model;
   model.set_name(name);
   model.set_display_name(display_name);
   model.set_kind(facts.kind);
   model.set_preconditioning(facts.preconditioning);
-  model.set_parameters(CountParameters(tensors));
-  model.set_weights_sha256(facts.files.at(kWeightsFile));
+  model.set_parameters(parameters);
+  model.set_weights_sha256(facts.files.at(facts.weights_file));
   RETORT_ASSIGN_OR_RETURN(const int64_t bytes, base::FileSize(weights));
   model.set_bytes(bytes);
   const int64_t micros = absl::ToUnixMicros(clock_->Now());
@@ -324,7 +324,9 @@ absl::StatusOr<v1::Model> ModelStore::IfAdopted(const v1::Model& present,
   if (!base::IsDirectory(dir)) return present;
   RETORT_ASSIGN_OR_RETURN(const nlohmann::json manifest, ReadManifest(dir));
   RETORT_ASSIGN_OR_RETURN(const ModelFacts facts, ParseManifest(manifest));
-  if (facts.files.at(kWeightsFile) == present.weights_sha256()) return present;
+  if (facts.files.at(facts.weights_file) == present.weights_sha256()) {
+    return present;
+  }
   return service::Error(
       absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
       absl::StrCat("there is another model ", present.name(),
@@ -381,7 +383,6 @@ absl::StatusOr<std::unique_ptr<ModelImport>> ModelStore::BeginImport(
       const std::string project,
       service::ParseParent(header.parent(), "header.parent"));
   RETORT_ASSIGN_OR_RETURN(const std::string id, MakeModelId(header));
-  RETORT_RETURN_IF_ERROR(CheckFormat(header.format()));
   if (header.size_bytes() <= 0) {
     return service::BadField("header.size_bytes",
                              "must be the file's length in bytes");
@@ -393,18 +394,10 @@ absl::StatusOr<std::unique_ptr<ModelImport>> ModelStore::BeginImport(
                                        " bytes; this server takes at most ",
                                        options_.max_import_bytes));
   }
-  RETORT_ASSIGN_OR_RETURN(const int64_t free_bytes,
-                          base::FreeBytes(data_dir_.root()));
-  if (header.size_bytes() > free_bytes - options_.reserve_bytes) {
-    return service::Error(
-        absl::StatusCode::kResourceExhausted, v1::ERROR_REASON_LIMIT_EXCEEDED,
-        absl::StrCat("the file has ", header.size_bytes(), " bytes, but ",
-                     data_dir_.root(), " has only ", free_bytes,
-                     " free; make room on the server and try again"));
-  }
-  // Everything but the weights' own hash can be checked before they come.
-  RETORT_RETURN_IF_ERROR(
-      ManifestOfImport(header, ClaimedHash(header)).status());
+  // A file of Python's and what is made of it lie there together for a while.
+  RETORT_RETURN_IF_ERROR(CheckRoom(header.size_bytes() *
+                                   (IsPythonFormat(header.format()) ? 2 : 1)));
+  RETORT_RETURN_IF_ERROR(CheckHeader(header));
   const std::string name =
       service::ResourceName{project, service::kModels, id}.ToString();
   const auto present = Get(name);
@@ -415,13 +408,25 @@ absl::StatusOr<std::unique_ptr<ModelImport>> ModelStore::BeginImport(
       name, header);
 }
 
+absl::Status ModelStore::CheckRoom(int64_t bytes) const {
+  RETORT_ASSIGN_OR_RETURN(const int64_t free_bytes,
+                          base::FreeBytes(data_dir_.root()));
+  if (bytes <= free_bytes - options_.reserve_bytes) return absl::OkStatus();
+  return service::Error(
+      absl::StatusCode::kResourceExhausted, v1::ERROR_REASON_LIMIT_EXCEEDED,
+      absl::StrCat(bytes, " bytes are to be written, but ", data_dir_.root(),
+                   " has only ", free_bytes,
+                   " free; make room on the server and try again"));
+}
+
 absl::StatusOr<v1::Model> ModelStore::CommitImport(ModelImport* import) {
-  RETORT_RETURN_IF_ERROR(import->Finish());
-  RETORT_RETURN_IF_ERROR(check_(import->dir()));
+  RETORT_RETURN_IF_ERROR(import->Finish(tool_));
+  RETORT_ASSIGN_OR_RETURN(const int64_t parameters,
+                          tool_->Check(import->dir()));
   const v1::ImportModelHeader& header = import->header();
-  RETORT_ASSIGN_OR_RETURN(
-      v1::Model model,
-      Describe(import->name(), header.display_name(), import->dir()));
+  RETORT_ASSIGN_OR_RETURN(v1::Model model,
+                          Describe(import->name(), header.display_name(),
+                                   import->dir(), parameters));
   RETORT_RETURN_IF_ERROR(
       Register(model, import->dir(), header.request_id(), RequestHash(header)));
   return model;
@@ -469,7 +474,7 @@ absl::Status ModelStore::Delete(const std::string& name,
 absl::StatusOr<std::string> ModelStore::FilePath(
     const std::string& name, const std::string& file) const {
   RETORT_ASSIGN_OR_RETURN(const v1::Model model, Get(name));
-  const std::string wanted = file.empty() ? kWeightsFile : file;
+  const std::string wanted = file.empty() ? WeightsFileOf(model) : file;
   if (std::find(model.files().begin(), model.files().end(), wanted) ==
       model.files().end()) {
     return service::Error(
@@ -479,6 +484,17 @@ absl::StatusOr<std::string> ModelStore::FilePath(
   }
   RETORT_ASSIGN_OR_RETURN(const std::string dir, Dir(name));
   return absl::StrCat(dir, "/", wanted);
+}
+
+absl::StatusOr<std::string> ModelStore::ConvertForExport(
+    const std::string& name, std::function<bool()> stop) {
+  RETORT_ASSIGN_OR_RETURN(const v1::Model model, Get(name));
+  RETORT_ASSIGN_OR_RETURN(const std::string dir, Dir(name));
+  RETORT_RETURN_IF_ERROR(CheckRoom(model.bytes()));
+  const std::string path =
+      absl::StrCat(data_dir_.incoming_dir(), "/", service::MakeId("export"));
+  RETORT_RETURN_IF_ERROR(tool_->Export(dir, path, std::move(stop)));
+  return path;
 }
 
 absl::Status ModelStore::SetState(const std::string& name, RowState state) {

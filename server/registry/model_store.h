@@ -19,6 +19,7 @@
 #include "server/metrics/service_metrics.h"
 #include "server/registry/model_import.h"
 #include "server/registry/registry_schema.h"
+#include "server/registry/weights_tool.h"
 
 namespace retort::registry {
 
@@ -36,11 +37,6 @@ struct ModelStoreOptions {
 // Models never change. Thread-safe; no lock is held while files are written.
 class ModelStore {
  public:
-  // Says whether the weights in a model's folder fit its network: names,
-  // shapes, and whatever the kind asks for. INVALID_ARGUMENT if not. May block
-  // for seconds.
-  using WeightsCheck = std::function<absl::Status(const std::string& dir)>;
-
   // A listing's page and where the next one begins.
   struct Listing {
     std::vector<v1::Model> models;
@@ -49,10 +45,10 @@ class ModelStore {
   };
 
   // Opens the store, mends it, and logs models whose files are gone. `db`,
-  // `clock` and `metrics` outlive it.
+  // `clock`, `metrics` and `tool` outlive it.
   static absl::StatusOr<std::unique_ptr<ModelStore>> Open(
       db::Database* db, const base::DataDir& data_dir, base::Clock* clock,
-      metrics::ServiceMetrics* metrics, WeightsCheck check,
+      metrics::ServiceMetrics* metrics, WeightsTool* tool,
       const ModelStoreOptions& options = ModelStoreOptions());
 
   // NOT_FOUND (RESOURCE_NOT_FOUND).
@@ -84,13 +80,13 @@ class ModelStore {
       const v1::ImportModelHeader& header) const;
 
   // Checks the header and makes room for the bytes. INVALID_ARGUMENT,
-  // ALREADY_EXISTS, UNIMPLEMENTED (other formats), RESOURCE_EXHAUSTED (too
-  // large, or not enough disk).
+  // ALREADY_EXISTS, RESOURCE_EXHAUSTED (too large, or not enough disk).
   absl::StatusOr<std::unique_ptr<ModelImport>> BeginImport(
       const v1::ImportModelHeader& header);
 
-  // All bytes have been appended: checks the file and registers the model.
-  // Blocks for seconds. INVALID_ARGUMENT (FILE_INVALID), ALREADY_EXISTS.
+  // All bytes have been appended: converts and checks the file, and registers
+  // the model. Blocks for seconds. INVALID_ARGUMENT (FILE_INVALID),
+  // ALREADY_EXISTS.
   absl::StatusOr<v1::Model> CommitImport(ModelImport* import);
 
   // Removes the model with its files. `users` are the live jobs that need it,
@@ -104,19 +100,30 @@ class ModelStore {
   absl::StatusOr<std::string> FilePath(const std::string& name,
                                        const std::string& file) const;
 
+  // Writes the model's weights as torch.save does and returns the file's path;
+  // the caller removes it. Blocks for seconds; Cancelled once `stop` says true.
+  // INVALID_ARGUMENT for a model that has no tensors, RESOURCE_EXHAUSTED
+  // without room for the copy, and the errors of Dir.
+  absl::StatusOr<std::string> ConvertForExport(const std::string& name,
+                                               std::function<bool()> stop);
+
  private:
   ModelStore(db::Database* db, const base::DataDir& data_dir,
              base::Clock* clock, metrics::ServiceMetrics* metrics,
-             WeightsCheck check, const ModelStoreOptions& options);
+             WeightsTool* tool, const ModelStoreOptions& options);
 
   // Where the model called `name` lies, or will.
   std::string DirOf(const service::ResourceName& name) const;
   absl::Status Mend();
   absl::Status MendRow(const std::string& name, RowState state,
                        const v1::Model& model);
+  // `parameters`: of a model whose file does not show them.
   absl::StatusOr<v1::Model> Describe(const std::string& name,
                                      const std::string& display_name,
-                                     const std::string& dir) const;
+                                     const std::string& dir,
+                                     int64_t parameters = 0) const;
+  // RESOURCE_EXHAUSTED unless a file of so many bytes has room here.
+  absl::Status CheckRoom(int64_t bytes) const;
   // The model `present`, if it is what `dir` holds or held; ALREADY_EXISTS if
   // not.
   absl::StatusOr<v1::Model> IfAdopted(const v1::Model& present,
@@ -135,7 +142,7 @@ class ModelStore {
   const base::DataDir data_dir_;
   base::Clock* const clock_;
   metrics::ServiceMetrics* const metrics_;
-  const WeightsCheck check_;
+  WeightsTool* const tool_;
   const ModelStoreOptions options_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
+#include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
 #include "server/rpc/status.h"
@@ -16,10 +17,35 @@ constexpr int64_t kPieceBytes = int64_t{1} << 20;
 }  // namespace
 
 ExportReactor::ExportReactor(const v1::ExportModelRequest& request,
-                             registry::ModelStore* models,
+                             registry::ModelStore* models, WorkThread* work,
                              metrics::ServiceMetrics* metrics)
-    : metrics_(metrics), start_(absl::Now()) {
-  const absl::Status opened = Open(request, models);
+    : models_(models), metrics_(metrics), start_(absl::Now()) {
+  switch (request.conversion()) {
+    case v1::ExportModelRequest::CONVERSION_UNSPECIFIED:
+      Begin(Open(models->FilePath(request.name(), request.file())));
+      break;
+    case v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP:
+      work->Schedule([this, name = request.name()] { Convert(name); });
+      break;
+    default:
+      End(service::BadField("conversion", "is not a known one"));
+  }
+}
+
+void ExportReactor::Convert(const std::string& name) {
+  const auto path =
+      models_->ConvertForExport(name, [this] { return cancelled_.load(); });
+  const absl::Status opened = Open(path);
+  if (path.ok()) {  // it lives on while it is open
+    const absl::Status removed = base::RemoveTree(*path);
+    if (!removed.ok()) {
+      RETORT_LOG(warn, "cannot remove an export: {}", removed.ToString());
+    }
+  }
+  Begin(opened);
+}
+
+void ExportReactor::Begin(const absl::Status& opened) {
   if (!opened.ok()) {
     End(opened);
     return;
@@ -28,15 +54,9 @@ ExportReactor::ExportReactor(const v1::ExportModelRequest& request,
   SendNext();
 }
 
-absl::Status ExportReactor::Open(const v1::ExportModelRequest& request,
-                                 registry::ModelStore* models) {
-  if (request.conversion() != v1::ExportModelRequest::CONVERSION_UNSPECIFIED) {
-    return service::NotImplemented(
-        "export in another format",
-        "leave conversion out for weights.safetensors");
-  }
-  RETORT_ASSIGN_OR_RETURN(path_,
-                          models->FilePath(request.name(), request.file()));
+absl::Status ExportReactor::Open(const absl::StatusOr<std::string>& path) {
+  RETORT_RETURN_IF_ERROR(path.status());
+  path_ = *path;
   RETORT_ASSIGN_OR_RETURN(left_, base::FileSize(path_));
   file_.open(path_, std::ios::binary);
   if (!file_) {

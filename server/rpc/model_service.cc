@@ -45,7 +45,7 @@ grpc::ServerUnaryReactor* ModelService::DeleteModel(
 
 grpc::ServerWriteReactor<v1::ExportModelResponse>* ModelService::ExportModel(
     grpc::CallbackServerContext*, const v1::ExportModelRequest* request) {
-  return new ExportReactor(*request, models_, metrics_);
+  return new ExportReactor(*request, models_, &work_, metrics_);
 }
 
 absl::Status ModelService::DoList(const v1::ListModelsRequest& request,

@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/stop_flag.h"
 #include "server/worker/check_model.h"
+#include "server/worker/convert_weights.h"
 #include "server/worker/job_estimate.h"
 #include "server/worker/train_extractor.h"
 #include "server/worker/worker.h"
@@ -24,13 +25,21 @@ void TuneAllocator() {
   mallopt(M_TRIM_THRESHOLD, 2047 << 20);
 }
 
+// Prints it as a line of JSON, whatever bytes its texts have, and returns the
+// exit code.
+int PrintAnswer(const nlohmann::json& answer) {
+  puts(answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+           .c_str());
+  return answer["ok"].get<bool>() ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   TuneAllocator();
   retort::worker::LinkOptions link;
   std::string log_level = "info";
-  std::string check_dir;
+  std::string check_dir, import_file, export_dir, out;
   std::string estimate;
   retort::worker::ExtractorOptions extractor;
 
@@ -44,6 +53,15 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--check-model", check_dir,
                  "Load a model's folder, print what came of it as JSON, end");
+  app.add_option("--import-weights", import_file,
+                 "Write the tensors of Python's file to --out as safetensors, "
+                 "print what came of it as JSON, end");
+  app.add_option("--export-weights", export_dir,
+                 "Write the weights of a model's folder to --out as "
+                 "torch.save does, print what came of it as JSON, end");
+  app.add_option("--out", out,
+                 "Where --import-weights and --export-weights "
+                 "write");
   app.add_option("--estimate", estimate,
                  "Print as JSON what a job takes, end (job_estimate.h)");
   CLI::App* train = app.add_subcommand(
@@ -71,14 +89,16 @@ int main(int argc, char** argv) {
     return retort::worker::kWorkerUsage;
   }
   if (!check_dir.empty()) {
-    const nlohmann::json result = retort::worker::CheckModel(check_dir);
-    puts(result.dump().c_str());
-    return result["ok"].get<bool>() ? 0 : 1;
+    return PrintAnswer(retort::worker::CheckModel(check_dir));
+  }
+  if (!import_file.empty()) {
+    return PrintAnswer(retort::worker::ImportWeightsFile(import_file, out));
+  }
+  if (!export_dir.empty()) {
+    return PrintAnswer(retort::worker::ExportWeightsFile(export_dir, out));
   }
   if (!estimate.empty()) {
-    const nlohmann::json result = retort::worker::EstimateJob(estimate);
-    puts(result.dump().c_str());
-    return result["ok"].get<bool>() ? 0 : 1;
+    return PrintAnswer(retort::worker::EstimateJob(estimate));
   }
   retort::base::InstallStopSignals();
   if (train->parsed()) return retort::worker::TrainExtractor(extractor);

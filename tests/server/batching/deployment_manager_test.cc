@@ -10,6 +10,7 @@
 #include "server/base/error.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_executor.h"
+#include "tests/support/fake_weights_tool.h"
 #include "tests/support/fake_worker_session.h"
 #include "tests/support/model_files.h"
 #include "tests/support/status_matchers.h"
@@ -33,9 +34,8 @@ class DeploymentManagerTest : public ::testing::Test {
  protected:
   DeploymentManagerTest() {
     db_ = *db::Database::Open(data_dir_.db_path());
-    models_ = *registry::ModelStore::Open(
-        db_.get(), data_dir_, &clock_, &metrics_,
-        [](const std::string&) { return absl::OkStatus(); });
+    models_ = *registry::ModelStore::Open(db_.get(), data_dir_, &clock_,
+                                          &metrics_, &tool_);
     AddModel(kModel, "ctm");
     options_.timer_thread = false;
     options_.replica.max_restarts = 1;
@@ -90,6 +90,7 @@ class DeploymentManagerTest : public ::testing::Test {
   testing::TempDir dir_;
   testing::FakeClock clock_;
   metrics::ServiceMetrics metrics_;
+  testing::FakeWeightsTool tool_;
   testing::FakeExecutor executor_;
   base::DataDir data_dir_{dir_.path()};
   DeploymentManagerOptions options_;

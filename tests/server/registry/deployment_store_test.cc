@@ -8,6 +8,7 @@
 #include "server/base/error.h"
 #include "server/registry/model_store.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_weights_tool.h"
 #include "tests/support/model_files.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -26,8 +27,7 @@ class DeploymentStoreTest : public ::testing::Test {
   DeploymentStoreTest() {
     db_ = *db::Database::Open(data_dir_.db_path());
     models_ =
-        *ModelStore::Open(db_.get(), data_dir_, &clock_, &metrics_,
-                          [](const std::string&) { return absl::OkStatus(); });
+        *ModelStore::Open(db_.get(), data_dir_, &clock_, &metrics_, &tool_);
     testing::WriteModelFolder(dir_ / "result", "ctm");
     RETORT_CHECK_OK(models_->Adopt(kModel, "", dir_ / "result").status());
     Reopen();
@@ -46,6 +46,7 @@ class DeploymentStoreTest : public ::testing::Test {
   testing::TempDir dir_;
   testing::FakeClock clock_;
   metrics::ServiceMetrics metrics_;
+  testing::FakeWeightsTool tool_;
   base::DataDir data_dir_{dir_.path()};
   std::unique_ptr<db::Database> db_;
   std::unique_ptr<ModelStore> models_;

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "core/base/file.h"
+#include "core/base/sha256.h"
 #include "core/base/write_fault.h"
 #include "server/base/error.h"
 #include "server/registry/deployment_store.h"
 #include "server/registry/model_manifest.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_weights_tool.h"
 #include "tests/support/model_files.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -37,9 +39,8 @@ class ModelStoreTest : public ::testing::Test {
   }
 
   void Reopen() {
-    store_ = *ModelStore::Open(
-        db_.get(), data_dir_, &clock_, &metrics_,
-        [this](const std::string&) { return check_result_; }, options_);
+    store_ = *ModelStore::Open(db_.get(), data_dir_, &clock_, &metrics_, &tool_,
+                               options_);
   }
 
   v1::ImportModelHeader Header(const std::string& bytes) {
@@ -73,7 +74,7 @@ class ModelStoreTest : public ::testing::Test {
   metrics::ServiceMetrics metrics_;
   base::DataDir data_dir_{dir_.path()};
   ModelStoreOptions options_;
-  absl::Status check_result_;
+  testing::FakeWeightsTool tool_;
   std::unique_ptr<db::Database> db_;
   std::unique_ptr<ModelStore> store_;
 };
@@ -160,7 +161,7 @@ TEST_F(ModelStoreTest, RefusesAFileThatIsNoSafetensors) {
 }
 
 TEST_F(ModelStoreTest, WeightsThatDoNotFitTheNetworkAreNotRegistered) {
-  check_result_ = absl::InvalidArgumentError("weight has shape [2,2]");
+  tool_.Say(absl::InvalidArgumentError("weight has shape [2,2]"));
   const std::string bytes = testing::SmallWeights();
   EXPECT_THAT(
       Import(Header(bytes), bytes),
@@ -193,15 +194,80 @@ TEST_F(ModelStoreTest, RefusesFilesThatAreTooLargeBeforeTheyCome) {
       StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("make room")));
 }
 
-TEST_F(ModelStoreTest, OtherFormatsAreNotImplementedYet) {
-  v1::ImportModelHeader header = Header("x");
-  for (const auto format : {v1::ImportModelHeader::FORMAT_EDM_PICKLE,
-                            v1::ImportModelHeader::FORMAT_PYTORCH_ZIP,
-                            v1::ImportModelHeader::FORMAT_TORCHSCRIPT}) {
-    header.set_format(format);
-    EXPECT_THAT(store_->BeginImport(header),
-                StatusIs(absl::StatusCode::kUnimplemented));
-  }
+TEST_F(ModelStoreTest, APicklesNetworkAndKindComeFromTheFile) {
+  tool_.Hold(testing::SmallNetwork());
+  v1::ImportModelHeader header = Header("pickle");
+  header.set_format(v1::ImportModelHeader::FORMAT_EDM_PICKLE);
+  header.clear_kind();
+  header.clear_network();
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Model model, Import(header, "pickle"));
+  EXPECT_EQ(tool_.converted(), "pickle");
+  EXPECT_EQ(model.kind(), v1::Model::KIND_TEACHER);
+  EXPECT_EQ(*ToJson(model.manifest().fields().at("network").struct_value()),
+            testing::SmallNetwork());
+  // The pickle itself is gone; what is there are weights and their manifest.
+  EXPECT_THAT(model.files(), ElementsAre(kManifestFile, kWeightsFile));
+  RETORT_ASSERT_OK_AND_ASSIGN(const std::string path,
+                              store_->FilePath(kName, ""));
+  EXPECT_EQ(*base::ReadFile(path, 1000), testing::SmallWeights());
+  EXPECT_FALSE(base::FileExists(*store_->Dir(kName) + "/upload"));
+}
+
+TEST_F(ModelStoreTest, AStateDictNeedsItsNetworkFromElsewhere) {
+  v1::ImportModelHeader header = Header("zip");
+  header.set_format(v1::ImportModelHeader::FORMAT_PYTORCH_ZIP);
+  EXPECT_THAT(Import(header, "zip"), IsOk());
+  header.set_model_id("m2");
+  header.clear_network();
+  EXPECT_THAT(Import(header, "zip"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("has tensors only")));
+}
+
+TEST_F(ModelStoreTest, AFileThatCannotBeConvertedIsNoModel) {
+  tool_.Say(absl::InvalidArgumentError("asks for os.system"));
+  v1::ImportModelHeader header = Header("pickle");
+  header.set_format(v1::ImportModelHeader::FORMAT_EDM_PICKLE);
+  EXPECT_THAT(
+      Import(header, "pickle"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("os.system")));
+  EXPECT_THAT(store_->Get(kName), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(ModelStoreTest, ATorchScriptModuleIsAFeatureExtractorOfItsOwnFile) {
+  v1::ImportModelHeader header = Header("script");
+  header.set_format(v1::ImportModelHeader::FORMAT_TORCHSCRIPT);
+  header.clear_network();
+  EXPECT_THAT(store_->BeginImport(header),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("feature extractor only")));
+  header.clear_kind();
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Model model, Import(header, "script"));
+  EXPECT_EQ(model.kind(), v1::Model::KIND_FEATURE_EXTRACTOR);
+  EXPECT_EQ(model.parameters(), 77);  // as the check says
+  EXPECT_EQ(model.weights_sha256(), base::Sha256Hex("script"));
+  EXPECT_THAT(model.files(), ElementsAre(kManifestFile, kTorchScriptFile));
+  RETORT_ASSERT_OK_AND_ASSIGN(const std::string path,
+                              store_->FilePath(kName, ""));
+  EXPECT_EQ(*base::ReadFile(path, 1000), "script");
+  Reopen();
+  EXPECT_THAT(store_->Dir(kName), IsOk());
+  // Its manifest belongs to no other format.
+  header.set_model_id("m2");
+  *header.mutable_manifest() = model.manifest();
+  header.set_format(v1::ImportModelHeader::FORMAT_SAFETENSORS);
+  EXPECT_THAT(store_->BeginImport(header),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(ModelStoreTest, AnExportIsConvertedBesideTheModels) {
+  const std::string bytes = testing::SmallWeights();
+  ASSERT_THAT(Import(Header(bytes), bytes), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(const std::string path,
+                              store_->ConvertForExport(kName, nullptr));
+  EXPECT_EQ(*base::ReadFile(path, 1000), "torch of " + *store_->Dir(kName));
+  EXPECT_THAT(store_->ConvertForExport("projects/default/models/x", nullptr),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_F(ModelStoreTest, ATakenIdIsRefusedBeforeTheBytesCome) {

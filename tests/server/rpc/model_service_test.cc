@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -105,8 +106,19 @@ TEST_F(ModelServiceTest, WhatIsImportedComesOutAgain) {
                               Export("manifest.json"));
   EXPECT_THAT(manifest, HasSubstr("img_resolution"));
   EXPECT_THAT(Export("none.svg"), StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_THAT(Export("", v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP),
-              StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(ModelServiceTest, AConvertedExportIsStreamedAndLeavesNothing) {
+  const auto convert = [&] {
+    return Export("", v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP);
+  };
+  EXPECT_THAT(convert(), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_THAT(Import(Upload(testing::SmallWeights())), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(const std::string bytes, convert());
+  EXPECT_THAT(bytes, HasSubstr("torch of "));
+  tool_.Say(absl::InvalidArgumentError("is a TorchScript module"));
+  EXPECT_THAT(convert(), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_TRUE(std::filesystem::is_empty(data_dir_.incoming_dir()));
 }
 
 TEST_F(ModelServiceTest, AnImportBeginsWithItsHeader) {
@@ -146,7 +158,7 @@ TEST_F(ModelServiceTest, AnUploadThatIsGivenUpLeavesNothing) {
 }
 
 TEST_F(ModelServiceTest, WeightsThatDoNotFitAreRefusedWithTheCause) {
-  check_result_ = absl::InvalidArgumentError("tensor x has shape [3]");
+  tool_.Say(absl::InvalidArgumentError("tensor x has shape [3]"));
   EXPECT_THAT(Import(Upload(testing::SmallWeights())),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("tensor x has shape [3]")));

@@ -15,6 +15,7 @@
 #include "server/rpc/status.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_executor.h"
+#include "tests/support/fake_weights_tool.h"
 #include "tests/support/model_files.h"
 #include "tests/support/temp_dir.h"
 
@@ -27,9 +28,8 @@ class ServiceFixture : public ::testing::Test {
   ServiceFixture() {
     db_ = *db::Database::Open(data_dir_.db_path());
     jobs_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
-    models_ = *registry::ModelStore::Open(
-        db_.get(), data_dir_, &clock_, &metrics_,
-        [this](const std::string&) { return check_result_; });
+    models_ = *registry::ModelStore::Open(db_.get(), data_dir_, &clock_,
+                                          &metrics_, &tool_);
     deployments_ = *registry::DeploymentStore::Open(db_.get(), &clock_);
     batching::DeploymentManagerOptions options;
     options.timer_thread = false;
@@ -69,7 +69,7 @@ class ServiceFixture : public ::testing::Test {
   metrics::ServiceMetrics metrics_;
   testing::FakeExecutor executor_;
   base::DataDir data_dir_{dir_.path()};
-  absl::Status check_result_;
+  testing::FakeWeightsTool tool_;
   std::unique_ptr<db::Database> db_;
   std::unique_ptr<jobs::JobStore> jobs_;
   std::unique_ptr<registry::ModelStore> models_;

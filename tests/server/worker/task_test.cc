@@ -12,12 +12,12 @@
 #include "core/io/png.h"
 #include "server/worker/check_model.h"
 #include "server/worker/loaded_model.h"
-#include "tests/core/data/zip_builder.h"
 #include "tests/core/distill/made_up_lpips.h"
 #include "tests/server/worker/fake_outbox.h"
 #include "tests/server/worker/small_models.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/zip_builder.h"
 
 namespace retort::worker {
 namespace {

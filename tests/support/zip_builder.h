@@ -1,5 +1,5 @@
-#ifndef RETORT_TESTS_CORE_DATA_ZIP_BUILDER_H_
-#define RETORT_TESTS_CORE_DATA_ZIP_BUILDER_H_
+#ifndef RETORT_TESTS_SUPPORT_ZIP_BUILDER_H_
+#define RETORT_TESTS_SUPPORT_ZIP_BUILDER_H_
 
 #include <zlib.h>
 
@@ -129,4 +129,4 @@ class ZipBuilder {
 
 }  // namespace retort::testing
 
-#endif  // RETORT_TESTS_CORE_DATA_ZIP_BUILDER_H_
+#endif  // RETORT_TESTS_SUPPORT_ZIP_BUILDER_H_

@@ -1,0 +1,82 @@
+#include "server/weights_process.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "server/base/error.h"
+#include "server/executor/subprocess.h"
+
+namespace retort {
+namespace {
+
+// A large model from a slow disk.
+constexpr absl::Duration kTimeout = absl::Minutes(5);
+// Of what a worker that failed has said.
+constexpr size_t kMaxSaid = 500;
+
+absl::Status BadWeights(absl::string_view what) {
+  return service::Error(absl::StatusCode::kInvalidArgument,
+                        v1::ERROR_REASON_FILE_INVALID, what);
+}
+
+}  // namespace
+
+absl::StatusOr<nlohmann::json> WeightsProcess::Run(
+    const std::vector<std::string>& arguments, const std::string& wrong,
+    std::function<bool()> stop) {
+  std::vector<std::string> argv = {worker_binary_};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  executor::SubprocessOptions options;
+  options.timeout = kTimeout;
+  options.stop = std::move(stop);
+  const auto run = executor::RunToEnd(argv, options);
+  if (absl::IsCancelled(run.status())) return run.status();
+  if (!run.ok()) {
+    return absl::UnavailableError(absl::StrCat(
+        "the weights could not be looked at: ", run.status().message()));
+  }
+  nlohmann::json answer = nlohmann::json::parse(run->stdout_text, nullptr,
+                                                /*allow_exceptions=*/false);
+  if (!answer.is_object() || !answer.contains("ok") ||
+      !answer["ok"].is_boolean()) {
+    return BadWeights(absl::StrCat(
+        "the worker that was to load the weights ended with ",
+        run->exit.ToString(), "; check that the file is whole. It said: ",
+        run->stderr_text.substr(0, kMaxSaid)));
+  }
+  if (answer["ok"].get<bool>()) return answer;
+  const nlohmann::json error = answer.value("error", nlohmann::json());
+  const std::string said =
+      error.is_string() ? error.get<std::string>() : "no reason was given";
+  if (answer.value("code", "") == "RESOURCE_EXHAUSTED") {
+    return absl::ResourceExhaustedError(said);
+  }
+  return BadWeights(absl::StrCat(wrong, ": ", said));
+}
+
+absl::StatusOr<int64_t> WeightsProcess::Check(const std::string& dir) {
+  RETORT_ASSIGN_OR_RETURN(
+      const nlohmann::json answer,
+      Run({"--check-model", dir}, "the weights do not fit"));
+  return answer.value("parameters", int64_t{0});
+}
+
+absl::StatusOr<registry::WeightsTool::Converted> WeightsProcess::Convert(
+    const std::string& file, const std::string& weights) {
+  RETORT_ASSIGN_OR_RETURN(const nlohmann::json answer,
+                          Run({"--import-weights", file, "--out", weights},
+                              "the file cannot be imported"));
+  return Converted{answer.value("network", nlohmann::json()),
+                   answer.value("form", "")};
+}
+
+absl::Status WeightsProcess::Export(const std::string& dir,
+                                    const std::string& file,
+                                    std::function<bool()> stop) {
+  return Run({"--export-weights", dir, "--out", file},
+             "the model cannot be converted", std::move(stop))
+      .status();
+}
+
+}  // namespace retort

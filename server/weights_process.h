@@ -1,0 +1,40 @@
+#ifndef RETORT_SERVER_WEIGHTS_PROCESS_H_
+#define RETORT_SERVER_WEIGHTS_PROCESS_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "server/registry/weights_tool.h"
+
+namespace retort {
+
+// Does it in a process of its own, the worker's binary with one of
+//   --check-model DIR, --import-weights FILE --out FILE,
+//   --export-weights DIR --out FILE
+// which prints {"ok": bool, "error": string, ...}. Hostile weights cost that
+// process only, which is also what INVALID_ARGUMENT says when it dies of them.
+// A run that hangs is killed.
+class WeightsProcess : public registry::WeightsTool {
+ public:
+  explicit WeightsProcess(std::string worker_binary)
+      : worker_binary_(std::move(worker_binary)) {}
+
+  absl::StatusOr<int64_t> Check(const std::string& dir) override;
+  absl::StatusOr<Converted> Convert(const std::string& file,
+                                    const std::string& weights) override;
+  absl::Status Export(const std::string& dir, const std::string& file,
+                      std::function<bool()> stop) override;
+
+ private:
+  // Returns the answer if it is one that says ok. `wrong` begins the error.
+  absl::StatusOr<nlohmann::json> Run(const std::vector<std::string>& arguments,
+                                     const std::string& wrong,
+                                     std::function<bool()> stop = nullptr);
+
+  const std::string worker_binary_;
+};
+
+}  // namespace retort
+
+#endif  // RETORT_SERVER_WEIGHTS_PROCESS_H_
