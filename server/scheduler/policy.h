@@ -1,54 +1,86 @@
 #ifndef RETORT_SERVER_SCHEDULER_POLICY_H_
 #define RETORT_SERVER_SCHEDULER_POLICY_H_
 
-#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "server/scheduler/snapshot.h"
 
-// Which job starts next, as a pure function: from a snapshot to decisions,
-// with no state, clock or I/O.
+// Which jobs start next and where, as a pure function: from a snapshot to
+// decisions, with no state, clock or I/O. Same snapshot, same decision.
+// docs/scheduling.md has the rules in words, and what they do to a cluster.
 namespace retort::scheduler {
 
-struct QueuedJob {
-  std::string name;
-  int64_t seq = 0;  // order of creation
-  int priority = 0;
-  int cpu_threads = 1;
-  // Not to be started before: it has just lost a worker.
-  absl::Time not_before = absl::InfinitePast();
+enum class Packing {
+  kTight,   // fewest nodes, and of those the fullest
+  kSpread,  // fewest nodes, and of those the emptiest
 };
 
-struct RunningJob {
-  std::string name;
-  int cpu_threads = 1;
+struct PolicyOptions {
+  // The first job of a queue counts one class higher for each such wait.
+  // Infinite: never.
+  absl::Duration age_step = absl::Hours(6);
+  // A project's running GPUs count as so much usage each; larger: present
+  // shares count more, and past ones less.
+  absl::Duration share_horizon = absl::Hours(4);
+  // What a CPU slot counts in GPUs, in the share of a job whose CPU slots
+  // weigh more than its GPUs.
+  double gpus_per_cpu = 1.0 / 16;
+  Packing packing = Packing::kTight;
+  // Lets jobs behind one that waits for room start if they do not delay it.
+  bool backfill = true;
+  // Jobs looked at in a decision that do not start. Bounds its time.
+  int depth = 500;
+  // Starts in a decision; beyond, `wake` is now. Bounds its time.
+  int max_starts = 64;
+  bool preempt = true;
+  // Jobs in a decision for which gangs are asked to stop; beyond, as above.
+  int max_preemptors = 8;
+  // A gang is not asked to stop in its first `min_run`.
+  absl::Duration min_run = absl::Minutes(10);
+  // What a gang that is asked to stop takes to write its checkpoint. Nobody
+  // is asked for the sake of a job that may start within that time anyway.
+  absl::Duration stop_time = absl::Minutes(2);
 };
 
-struct Snapshot {
-  absl::Time now;
-  int cpu_slots = 1;
-  std::vector<QueuedJob> queued;    // in any order
-  std::vector<RunningJob> running;  // every job that has a process
+struct Start {
+  const QueuedJob* job = nullptr;
+  Placement nodes;  // by index of the node
+};
+
+// Ask `victim` to write a checkpoint and stop, for the sake of `job`. Then
+// move `job` from its queue to the claims and mark the victim as stopping; the
+// victim goes back to its queue when it has stopped.
+struct Preemption {
+  const RunningGang* victim = nullptr;
+  const QueuedJob* job = nullptr;
+};
+
+// A job that can never start here, and why. ("Not now" is no refusal.)
+struct Refusal {
+  const QueuedJob* job = nullptr;
+  std::string reason;
 };
 
 struct Decision {
-  // Jobs to start now, in this order.
-  std::vector<std::string> start;
-  // A job that can never start here, and why. ("Not now" is no refusal.)
-  struct Refusal {
-    std::string name;
-    std::string reason;
-  };
+  std::vector<Start> start;  // in this order
+  std::vector<Preemption> preempt;
   std::vector<Refusal> refuse;
   // When the answer may change by the passing of time alone.
   absl::Time wake = absl::InfiniteFuture();
 };
 
-// Higher priority first, then in order of creation. A job that does not fit
-// now holds back those behind it (so that a large job is not starved by small
-// ones); one that waits out a lost worker does not.
-Decision Decide(const Snapshot& snapshot);
+// The decision for a snapshot. Its time does not grow with the length of the
+// queues. Refusals are of jobs that it has come to look at.
+Decision Decide(const Snapshot& snapshot, const PolicyOptions& options);
+
+// Why a job of that project could never start on these nodes (drained ones
+// count, since they come back), or nothing. For a job that is submitted, too.
+std::optional<std::string> WhyNever(absl::Span<const Node> nodes,
+                                    const Project& project,
+                                    const QueuedJob& job);
 
 }  // namespace retort::scheduler
 

@@ -19,7 +19,7 @@
 #include "server/jobs/job_store.h"
 #include "server/jobs/model_lookup.h"
 #include "server/metrics/service_metrics.h"
-#include "server/scheduler/policy.h"
+#include "server/scheduler/machine_policy.h"
 
 namespace retort::scheduler {
 

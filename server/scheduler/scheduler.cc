@@ -9,7 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
-#include "server/scheduler/policy.h"
+#include "server/scheduler/machine_policy.h"
 
 namespace retort::scheduler {
 namespace {
@@ -116,24 +116,24 @@ absl::Time Scheduler::StartJobs() {
     RETORT_LOG(error, "cannot read the queue: {}", live.status().ToString());
     return clock_->Now() + absl::Seconds(1);
   }
-  Snapshot snapshot;
-  snapshot.now = clock_->Now();
-  snapshot.cpu_slots = options_.cpu_slots;
-  snapshot.running = running_.Running();
+  MachineState machine;
+  machine.now = clock_->Now();
+  machine.cpu_slots = options_.cpu_slots;
+  machine.running = running_.Running();
   for (const jobs::JobRecord& record : *live) {
     if (record.job.state() != v1::Job::STATE_QUEUED) continue;
     const std::string& name = record.job.name();
     // A process that is on its way out may still write to the job's folder.
     const bool leaving = std::any_of(
-        snapshot.running.begin(), snapshot.running.end(),
+        machine.running.begin(), machine.running.end(),
         [&](const RunningJob& running) { return running.name == name; });
     if (leaving) continue;
-    snapshot.queued.push_back({name, record.seq, record.job.priority(),
+    machine.waiting.push_back({name, record.seq, record.job.priority(),
                                record.job.spec().resources().cpu_threads(),
                                running_.NotBefore(name)});
   }
-  const Decision decision = Decide(snapshot);
-  for (const Decision::Refusal& refusal : decision.refuse) {
+  const MachineDecision decision = DecideForMachine(machine);
+  for (const MachineDecision::Refusal& refusal : decision.refuse) {
     auto refused =
         store_->Update(refusal.name, [&](jobs::JobRecord& record, auto*) {
           record.job.set_state(v1::Job::STATE_FAILED);
@@ -151,7 +151,7 @@ absl::Time Scheduler::StartJobs() {
       RETORT_LOG(warn, "{} is not started: {}", name,
                  started.status().ToString());
     } else if (!*started) {
-      wake = snapshot.now;  // its place may be somebody else's
+      wake = machine.now;  // its place may be somebody else's
     }
   }
   return wake;

@@ -1,0 +1,272 @@
+#include "server/scheduler/explain.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/scheduler/placement.h"
+#include "server/scheduler/planner.h"
+#include "server/scheduler/queue_order.h"
+
+namespace retort::scheduler {
+namespace {
+
+std::string Clock(absl::Time time, absl::Time now) {
+  const bool today = time - now < absl::Hours(24);
+  return absl::FormatTime(today ? "%H:%M UTC" : "%e %b, %H:%M UTC", time,
+                          absl::UTCTimeZone());
+}
+
+std::string Count(int64_t count, absl::string_view what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
+std::optional<Candidate> Find(const Snapshot& snapshot,
+                              absl::string_view name) {
+  for (const Claim& claim : snapshot.claims) {
+    if (claim.job->name == name) {
+      return Candidate{claim.job, claim.project, claim.job_class, true};
+    }
+  }
+  for (const Queue& queue : snapshot.queues) {
+    for (const QueuedJob* job : queue.jobs) {
+      if (job->name == name) {
+        return Candidate{job, queue.project, queue.job_class};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+// "4 nodes with 8 free GPUs each (1 now)": the nodes as they would be if all
+// were empty.
+std::string NodesFor(const Snapshot& snapshot, const Gang& gang) {
+  const Placement nodes =
+      Place(gang, WholeRoom(snapshot.nodes), Packing::kTight);
+  if (nodes.empty()) return "nodes";
+  const int ranks = nodes[0].ranks;
+  int now = 0;
+  for (const Resources& free : FreeRoom(snapshot.nodes)) {
+    if (RanksOn(gang, free) >= ranks) ++now;
+  }
+  const bool on_gpus = gang.per_rank.gpus > 0;
+  const int each = ranks * (on_gpus ? gang.per_rank.gpus : gang.per_rank.cpus);
+  const std::string what =
+      on_gpus ? Count(each, "free GPU") : Count(each, "free CPU slot");
+  const auto count = static_cast<int64_t>(nodes.size());
+  return absl::StrCat(count == 1 ? "a node" : Count(count, "node"), " with ",
+                      what, count == 1 ? "" : " each", " (", now, " now)");
+}
+
+// What one decision has said to a job, and to the projects at a limit.
+struct Seen {
+  std::optional<Verdict> verdict;
+  // By project: the job that a quota keeps from starting.
+  std::vector<const QueuedJob*> at_limit;
+};
+
+class Explainer {
+ public:
+  Explainer(const Snapshot& snapshot, const PolicyOptions& options,
+            const Candidate& candidate)
+      : snapshot_(snapshot),
+        options_(options),
+        candidate_(candidate),
+        planner_(snapshot, options,
+                 [this](const Candidate& looked_at, Verdict verdict) {
+                   Note(looked_at, verdict);
+                 }) {
+    seen_.at_limit.resize(snapshot.projects.size());
+    decision_ = planner_.Run();
+  }
+
+  Explanation Make() {
+    result_.before = CountBefore();
+    if (seen_.at_limit[candidate_.project] != nullptr &&
+        (!seen_.verdict || seen_.verdict == Verdict::kQuota)) {
+      SayQuota();
+    } else if (!seen_.verdict) {
+      SayWaits(WaitReason::kBehind);
+    } else {
+      Say(*seen_.verdict);
+    }
+    return result_;
+  }
+
+ private:
+  void Note(const Candidate& looked_at, Verdict verdict) {
+    if (looked_at.job == candidate_.job) seen_.verdict = verdict;
+    if (verdict == Verdict::kQuota) {
+      seen_.at_limit[looked_at.project] = looked_at.job;
+    }
+  }
+
+  // As if each that is tried started: its project's turn comes later.
+  int64_t CountBefore() const {
+    QueueOrder order(snapshot_, options_);
+    for (size_t i = 0; i < seen_.at_limit.size(); ++i) {
+      if (seen_.at_limit[i] != nullptr &&
+          static_cast<int>(i) != candidate_.project) {
+        order.Drop(static_cast<int>(i));
+      }
+    }
+    int64_t before = 0;
+    Candidate next;
+    while (order.Next(&next) && next.job != candidate_.job) {
+      if (next.job->not_before > snapshot_.now) continue;
+      order.Started(next);
+      ++before;
+    }
+    return before;
+  }
+
+  void Say(Verdict verdict) {
+    const QueuedJob& job = *candidate_.job;
+    switch (verdict) {
+      case Verdict::kStarts:
+        result_ = {WaitReason::kStarts, "starts now", result_.before,
+                   snapshot_.now};
+        return;
+      case Verdict::kNever:
+        result_.reason = WaitReason::kNever;
+        result_.words =
+            absl::StrCat("can never start here: ",
+                         WhyNever(snapshot_.nodes,
+                                  snapshot_.projects[candidate_.project], job)
+                             .value_or(""));
+        return;
+      case Verdict::kNotBefore:
+        result_ = {WaitReason::kNotBefore,
+                   absl::StrCat("has lost a worker and is not to start before ",
+                                Clock(job.not_before, snapshot_.now)),
+                   result_.before, job.not_before};
+        return;
+      case Verdict::kQuota:
+        return SayQuota();
+      case Verdict::kNodesDown:
+        result_.reason = WaitReason::kNodesDown;
+        result_.words =
+            absl::StrCat("waits for ", NodesFor(snapshot_, job.gang),
+                         "; so many are not there while nodes are drained or "
+                         "down");
+        return;
+      case Verdict::kPreempts:
+      case Verdict::kPromised:
+        return SayStopping();
+      case Verdict::kHead:
+        return SayWaits(WaitReason::kFirst);
+      case Verdict::kNoRoom:
+        return SayWaits(WaitReason::kNoRoom);
+      case Verdict::kWouldDelay:
+        return SayWaits(WaitReason::kBehind);
+    }
+  }
+
+  void SayQuota() {
+    const Project& project = snapshot_.projects[candidate_.project];
+    const QueuedJob& blocked = *seen_.at_limit[candidate_.project];
+    const QuotaBook& quotas = planner_.quotas();
+    result_.reason = WaitReason::kQuota;
+    result_.words = absl::StrCat("project ", project.name);
+    switch (quotas.Check(candidate_.project, blocked)) {
+      case QuotaLimit::kJobs:
+        absl::StrAppend(&result_.words, " is at its quota of ",
+                        Count(project.quota.max_jobs, "running job"));
+        break;
+      case QuotaLimit::kGpuHours:
+        absl::StrAppend(&result_.words, " has used or promised ",
+                        std::llround(quotas.gpu_hours(candidate_.project)),
+                        " of its quota of ", project.quota.max_gpu_hours,
+                        " GPU-hours a month");
+        if (project.quota.renews < absl::InfiniteFuture()) {
+          result_.earliest = project.quota.renews;
+          absl::StrAppend(&result_.words, ", which is renewed ",
+                          Clock(project.quota.renews, snapshot_.now));
+        }
+        break;
+      default:
+        absl::StrAppend(&result_.words, " is at its quota of ",
+                        Count(project.quota.max_gpus, "GPU"), ": ",
+                        quotas.gpus(candidate_.project), " are in use and ",
+                        blocked.gang.gpus(), " are needed");
+    }
+    if (&blocked != candidate_.job) {
+      absl::StrAppend(&result_.words, " by ", blocked.name,
+                      ", which is before it");
+    }
+  }
+
+  void SayStopping() {
+    int64_t stopping = 0;
+    for (const Preemption& preemption : decision_.preempt) {
+      if (preemption.job == candidate_.job) ++stopping;
+    }
+    result_.earliest = snapshot_.now + options_.stop_time;
+    if (candidate_.claim && stopping == 0) {
+      result_.earliest = snapshot_.now;
+      for (const RunningGang* gang : snapshot_.running) {
+        if (!gang->stopping) continue;
+        ++stopping;
+        result_.earliest = std::max(result_.earliest, gang->expected_end);
+      }
+    }
+    result_.reason = WaitReason::kStopping;
+    result_.words = absl::StrCat(
+        "waits for ", Count(stopping, "job"),
+        " of a lower class to write a checkpoint and stop; may start about ",
+        Clock(result_.earliest, snapshot_.now));
+  }
+
+  void SayWaits(WaitReason reason) {
+    result_.reason = reason;
+    const Gang& gang = candidate_.job->gang;
+    result_.words = absl::StrCat("waits for ", NodesFor(snapshot_, gang));
+    if (reason == WaitReason::kFirst) {
+      absl::StrAppend(&result_.words, "; it is the first in line");
+      result_.earliest = planner_.reservation()->start;
+    } else {
+      absl::StrAppend(&result_.words, "; ", Count(result_.before, "job"),
+                      result_.before == 1 ? " is" : " are", " before it");
+      const std::optional<Reservation> alone = planner_.ReserveFor(gang);
+      if (alone) result_.earliest = alone->start;
+      if (reason == WaitReason::kBehind && result_.earliest <= snapshot_.now) {
+        absl::StrAppend(&result_.words,
+                        "; it would fit now, but the first in line waits for "
+                        "that room");
+        return;
+      }
+    }
+    if (result_.earliest == absl::InfiniteFuture()) {
+      absl::StrAppend(&result_.words,
+                      "; nobody knows when what runs there will end");
+      return;
+    }
+    absl::StrAppend(&result_.words, "; by expected ends it may start ",
+                    reason == WaitReason::kFirst ? "about " : "after ",
+                    Clock(result_.earliest, snapshot_.now));
+  }
+
+  const Snapshot& snapshot_;
+  const PolicyOptions& options_;
+  const Candidate candidate_;
+  Seen seen_;
+  Explanation result_;
+  Planner planner_;
+  Decision decision_;
+};
+
+}  // namespace
+
+absl::StatusOr<Explanation> Explain(const Snapshot& snapshot,
+                                    const PolicyOptions& options,
+                                    absl::string_view name) {
+  const std::optional<Candidate> candidate = Find(snapshot, name);
+  if (!candidate) {
+    return absl::NotFoundError(absl::StrCat(name, " does not wait"));
+  }
+  return Explainer(snapshot, options, *candidate).Make();
+}
+
+}  // namespace retort::scheduler
