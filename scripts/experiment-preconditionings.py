@@ -116,7 +116,7 @@ class Service:
                 time.sleep(5)
 
     def series(self, name):
-        found = self.call("jobs", "metrics", name, "--max-points", "100000")
+        found = self.call("jobs", "metrics", name, "--points", "100000")
         return {s["name"]: [[int(p["step"]), p["value"]] for p in s["points"]]
                 for s in found["series"] if s["name"].startswith(("validation_", "loss"))}
 

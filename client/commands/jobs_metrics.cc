@@ -55,7 +55,7 @@ void AddJobsMetrics(CLI::App* parent, Context* context) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--points", options->points, "At most so many of each")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
+      ->check(CLI::Range(1, 100000));
   command->footer(
       "Example:\n  retort jobs metrics my-teacher --series loss --points 100");
 }
