@@ -37,6 +37,10 @@ void ResolveEstimatorFields(v1::EstimatePreconditioningSpec* task,
       at + ".tolerance",
       absl::StrCat("is ", task->tolerance(),
                    "; must be a standard error to stop at, or 0 for never"));
+  if (!task->has_spectral()) {
+    task->set_spectral(task->trajectories() != -1 &&
+                       task->grid_size() <= kMaxSpectralTimes);
+  }
   if (task->spectral()) {
     problems->Require(task->trajectories() != -1, at + ".spectral",
                       "is fitted on trajectories, and trajectories is -1; "
@@ -75,6 +79,13 @@ void RequireTablesOf(v1::PreconditioningKind kind, const v1::Model& tables,
       absl::StrCat(tables.name(), " has no coefficients per frequency, which ",
                    "FITTED_SPECTRAL needs; estimate one with spectral: true, "
                    "or choose FITTED_STATE"));
+}
+
+v1::PreconditioningKind BestKindOf(const v1::Model& tables) {
+  const ArtefactFacts facts = ArtefactFactsOf(tables);
+  if (facts.spectral) return v1::PRECONDITIONING_KIND_FITTED_SPECTRAL;
+  if (facts.trajectories) return v1::PRECONDITIONING_KIND_FITTED_STATE;
+  return v1::PRECONDITIONING_KIND_ANALYTIC;
 }
 
 }  // namespace retort::jobs

@@ -21,6 +21,11 @@ void ResolveEstimatorFields(v1::EstimatePreconditioningSpec* task,
 void RequireTablesOf(v1::PreconditioningKind kind, const v1::Model& tables,
                      const std::string& field, SpecProblems* problems);
 
+// What trains fastest of what these tables have, as far as was measured
+// (docs/experiments/preconditioning.md): FITTED_SPECTRAL, else FITTED_STATE,
+// else ANALYTIC.
+v1::PreconditioningKind BestKindOf(const v1::Model& tables);
+
 }  // namespace retort::jobs
 
 #endif  // RETORT_SERVER_JOBS_ESTIMATE_FIELDS_H_

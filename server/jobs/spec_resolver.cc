@@ -395,10 +395,16 @@ class Resolution {
 
   // Returns the model that holds the tables; an empty one if none is used.
   v1::Model Preconditioning(v1::DistillSpec* task, const std::string& at) {
+    v1::Model tables;
+    if (!task->preconditioning_artifact().empty()) {
+      tables = ModelOf(task->preconditioning_artifact(),
+                       {v1::Model::KIND_PRECONDITIONING},
+                       at + ".preconditioning_artifact");
+    }
     if (task->preconditioning() == v1::PRECONDITIONING_KIND_UNSPECIFIED) {
       const bool ctm = task->method() == v1::DistillSpec::METHOD_CTM;
       task->set_preconditioning(!task->preconditioning_artifact().empty()
-                                    ? v1::PRECONDITIONING_KIND_ANALYTIC
+                                    ? BestKindOf(tables)
                                     : (ctm ? v1::PRECONDITIONING_KIND_CTM
                                            : v1::PRECONDITIONING_KIND_CM));
     }
@@ -427,12 +433,8 @@ class Resolution {
                                  " needs tables of the teacher; run an ",
                                  "estimate_preconditioning job and name the ",
                                  "model that it makes"));
-    } else {
-      return ModelOf(task->preconditioning_artifact(),
-                     {v1::Model::KIND_PRECONDITIONING},
-                     at + ".preconditioning_artifact");
     }
-    return v1::Model();
+    return NeedsArtifact(kind) ? tables : v1::Model();
   }
 
   // Tables are of one teacher, and of the noise levels they were estimated at.

@@ -77,6 +77,7 @@ void ResolveTrajectory(const std::string& at, Distill* task,
   if (task->max_ode_steps() == 0)
     task->set_max_ode_steps(task->grid_size() - 1);
   if (task->dsm_weight() == 0) task->set_dsm_weight(1);
+  if (!task->has_zero_init_second_time()) task->set_zero_init_second_time(true);
   problems->Require(
       task->max_ode_steps() >= 1 && task->max_ode_steps() < task->grid_size(),
       at + ".max_ode_steps",

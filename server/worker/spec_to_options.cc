@@ -258,7 +258,8 @@ analytic::PreconditionOptions ToPreconditionOptions(
   options.trajectory.grid = Or(spec.grid_size(), 18);
   options.trajectory.batch = options.estimate.batch;
   options.trajectory.seed = spec.seed();
-  options.fit_spectral = spec.spectral();
+  options.fit_spectral =
+      spec.has_spectral() ? spec.spectral() : options.fit;
   return options;
 }
 

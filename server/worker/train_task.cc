@@ -205,7 +205,11 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   RETORT_ASSIGN_OR_RETURN(parts.student,
                           FirstStudent(context, spec, options.method,
                                        teacher.network.get(), *dataset));
-  if (spec.zero_init_second_time()) ZeroSecondTime(*parts.student);
+  const bool zero =
+      !spec.has_zero_init_second_time() || spec.zero_init_second_time();
+  if (zero && options.method == train::Method::kCtm) {
+    ZeroSecondTime(*parts.student);
+  }
   parts.preconditioning = jump.manifest;
   parts.preconditioning_tensors = jump.tensors;
   parts.lineage = Lineage(context);

@@ -46,6 +46,33 @@ TEST(EstimateFieldsTest, FillsInTheEstimators) {
   EXPECT_EQ(spec.served_batch_size(), 64);
 }
 
+TEST(EstimateFieldsTest, FitsPerFrequencyWherePossibleUnlessToldNotTo) {
+  const struct {
+    const char* spec;
+    bool spectral;
+  } kCases[] = {{"trajectories: 8 grid_size: 18", true},
+                {"trajectories: -1 grid_size: 18", false},
+                {"trajectories: 8 grid_size: 65", false},
+                {"trajectories: 8 grid_size: 18 spectral: false", false}};
+  for (const auto& c : kCases) {
+    Spec spec = ParseEstimate(c.spec);
+    SpecProblems problems;
+    ResolveEstimatorFields(&spec, "e", &problems);
+    EXPECT_THAT(problems.ToStatus(), IsOk()) << c.spec;
+    EXPECT_EQ(spec.spectral(), c.spectral) << c.spec;
+  }
+}
+
+TEST(EstimateFieldsTest, TheDefaultIsTheBestOfWhatTheTablesHave) {
+  EXPECT_EQ(BestKindOf(TablesWith("{}")), v1::PRECONDITIONING_KIND_ANALYTIC);
+  EXPECT_EQ(BestKindOf(TablesWith(
+                "{\"preconditioning\": {\"estimator\": {}, \"fit\": {}}}")),
+            v1::PRECONDITIONING_KIND_FITTED_STATE);
+  EXPECT_EQ(BestKindOf(TablesWith("{\"preconditioning\": {\"estimator\": {}, "
+                                  "\"fit\": {}, \"spectral\": {}}}")),
+            v1::PRECONDITIONING_KIND_FITTED_SPECTRAL);
+}
+
 TEST(EstimateFieldsTest, SaysWhatIsWrong) {
   struct {
     const char* spec;

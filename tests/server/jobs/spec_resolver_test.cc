@@ -132,6 +132,7 @@ TEST_F(SpecResolverTest, FillsInTheDefaultsOfADistillation) {
   EXPECT_EQ(task.max_ode_steps(), 17);
   EXPECT_EQ(task.dsm_weight(), 1);
   EXPECT_EQ(task.step_strategy(), v1::DistillSpec::STEP_STRATEGY_WEIGHTED);
+  EXPECT_TRUE(task.zero_init_second_time());
 }
 
 TEST_F(SpecResolverTest, LeavesAResolvedSpecAsItIs) {
