@@ -45,8 +45,8 @@ at::Tensor ByChannel(std::initializer_list<float> values, at::Device device) {
 }
 
 at::Tensor Unit(const at::Tensor& f) {
-  // The least normal number keeps the root's gradient finite, and is nothing
-  // beside 1e-10.
+  // Of features whose squares vanish the root has no gradient: the least normal
+  // number, which is nothing beside 1e-10, stands in.
   constexpr double kTiny = std::numeric_limits<float>::min();
   const at::Tensor norm = f.square().sum(1, true).clamp_min(kTiny).sqrt();
   return f / (norm + 1e-10);

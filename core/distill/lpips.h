@@ -42,8 +42,7 @@ struct LpipsOptions {
 //
 // Computes in float32, or in float64 for images in float64; half precision is
 // widened, and the distance rounded back. The weights are frozen: the gradient
-// passes to both images. Where all features of a pixel are zero, so is their
-// gradient (it is not a number in both packages). Immutable and thread-safe.
+// passes to both images. Immutable and thread-safe.
 class Lpips : public Distance {
  public:
   using TensorMap = std::map<std::string, at::Tensor>;
