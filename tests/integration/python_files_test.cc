@@ -27,8 +27,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
 
-// Means of 4x4 blocks and variances of 2x2, whatever the channels; its code is
-// compressed in it, as torch.jit.save does.
+// Written by block_means.py beside it; the code in it is compressed, as
+// torch.jit.save does.
 constexpr char kScript[] =
     RETORT_SOURCE_DIR "/tests/integration/block_means.torchscript.pt";
 // What the hostile files of the collection would leave if they were run.
