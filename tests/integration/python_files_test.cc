@@ -268,6 +268,18 @@ TEST_F(PythonFilesTest, HostileFilesAreRefusedAndSayWhy) {
   EXPECT_EQ(error["reason"], "FILE_INVALID");
 }
 
+TEST_F(PythonFilesTest, AModelThatIsDamagedIsNotExported) {
+  const std::string path =
+      service_->model_dir("as-ctm") + "/weights.safetensors";
+  std::string bytes = Slurp(path);
+  bytes.back() ^= 0x40;
+  std::ofstream(path, std::ios::binary) << bytes;
+  const json error =
+      service_->Error(6, {"models", "export", "as-ctm", "--format", "pytorch"});
+  EXPECT_EQ(error["code"], "DATA_LOSS");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("is damaged"));
+}
+
 TEST_F(PythonFilesTest, EveryBadFileOfTheCollectionIsRefused) {
   const std::vector<std::string> files = CollectedBadFiles();
   if (files.empty()) GTEST_SKIP() << "no collection in " RETORT_PARITY_DIR;
