@@ -49,9 +49,10 @@ absl::StatusOr<nlohmann::json> WeightsProcess::Run(
   const nlohmann::json error = answer.value("error", nlohmann::json());
   const std::string said =
       error.is_string() ? error.get<std::string>() : "no reason was given";
-  if (answer.value("code", "") == "RESOURCE_EXHAUSTED") {
-    return absl::ResourceExhaustedError(said);
-  }
+  // What is not the fault of the file that was sent.
+  const std::string code = answer.value("code", "");
+  if (code == "RESOURCE_EXHAUSTED") return absl::ResourceExhaustedError(said);
+  if (code == "DATA_LOSS") return absl::DataLossError(said);
   return BadWeights(absl::StrCat(wrong, ": ", said));
 }
 

@@ -27,8 +27,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
 
-// Means of 4x4 blocks and variances of 2x2, whatever the channels; its code is
-// compressed in it, as torch.jit.save does.
+// Written by block_means.py beside it; the code in it is compressed, as
+// torch.jit.save does.
 constexpr char kScript[] =
     RETORT_SOURCE_DIR "/tests/integration/block_means.torchscript.pt";
 // What the hostile files of the collection would leave if they were run.
@@ -266,6 +266,18 @@ TEST_F(PythonFilesTest, HostileFilesAreRefusedAndSayWhy) {
       Refusal(Write("odd.pkl", EdmSnapshot(network, {{"w", {{1}, "1234"}}})),
               "edm-pickle");
   EXPECT_EQ(error["reason"], "FILE_INVALID");
+}
+
+TEST_F(PythonFilesTest, AModelThatIsDamagedIsNotExported) {
+  const std::string path =
+      service_->model_dir("as-ctm") + "/weights.safetensors";
+  std::string bytes = Slurp(path);
+  bytes.back() ^= 0x40;
+  std::ofstream(path, std::ios::binary) << bytes;
+  const json error =
+      service_->Error(6, {"models", "export", "as-ctm", "--format", "pytorch"});
+  EXPECT_EQ(error["code"], "DATA_LOSS");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("is damaged"));
 }
 
 TEST_F(PythonFilesTest, EveryBadFileOfTheCollectionIsRefused) {
