@@ -1,1 +1,0 @@
-#include "/work/wt/train/core/train/footprint.cc"
