@@ -230,8 +230,10 @@ Verdict Planner::Backfill(const Candidate& candidate) {
     }
     beyond_.Add(gang, false);
   }
-  return RanksIn(gang, free_) < gang.ranks ? Verdict::kNoRoom
-                                           : Verdict::kWouldDelay;
+  // Which of the two it is only matters to who listens, and takes a look at all
+  // nodes.
+  const bool fits = listener_ && RanksIn(gang, free_) >= gang.ranks;
+  return fits ? Verdict::kWouldDelay : Verdict::kNoRoom;
 }
 
 }  // namespace retort::scheduler

@@ -21,7 +21,7 @@ enum class Packing {
 struct PolicyOptions {
   // The first job of a queue counts one class higher for each such wait.
   // Infinite: never.
-  absl::Duration age_step = absl::Hours(6);
+  absl::Duration age_step = absl::Hours(12);
   // A project's running GPUs count as so much usage each; larger: present
   // shares count more, and past ones less.
   absl::Duration share_horizon = absl::Hours(4);
