@@ -27,7 +27,8 @@ std::optional<Candidate> Find(const Snapshot& snapshot,
                               absl::string_view name) {
   for (const Claim& claim : snapshot.claims) {
     if (claim.job->name == name) {
-      return Candidate{claim.job, claim.project, claim.job_class, true};
+      return Candidate{claim.job, claim.project, claim.job_class,
+                       claim.job_class, &claim};
     }
   }
   for (const Queue& queue : snapshot.queues) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "server/scheduler/preemption.h"
 #include "server/scheduler/why_never.h"
 
 namespace retort::scheduler {
@@ -41,6 +40,13 @@ void TakePromised(int need, int* stopping, int* promised, int* free) {
   *stopping -= of_stopping;
   *promised += of_stopping;
   *free -= need - of_stopping;
+}
+
+bool FitsOn(const Placement& nodes, Resources per_rank, Room room) {
+  Take(nodes, per_rank, &room);
+  return std::all_of(nodes.begin(), nodes.end(), [&](const NodeRanks& at) {
+    return room[at.node].gpus >= 0 && room[at.node].cpus >= 0;
+  });
 }
 
 }  // namespace
@@ -89,7 +95,9 @@ Decision Planner::Run() {
                        verdict == Verdict::kPreempts ||
                        verdict == Verdict::kPromised;
     if (!taken && ++passed >= options_.depth) break;
-    if (head_ && (!options_.backfill || AllTaken(free_))) break;
+    if (head_ && !options_.backfill) break;
+    // Those behind it can do without room by others that stop.
+    if (head_ && !options_.preempt && AllTaken(free_)) break;
   }
   decision_.wake = std::min(decision_.wake, order_.NextAging());
   return std::move(decision_);
@@ -125,6 +133,9 @@ Verdict Planner::Judge(const Candidate& candidate) {
     }
     return Verdict::kQuota;
   }
+  if (candidate.claim != nullptr) {
+    if (std::optional<Verdict> verdict = Redeem(candidate)) return *verdict;
+  }
   if (head_) return Backfill(candidate);
   if (Start(candidate, free_)) return Verdict::kStarts;
   return Wait(candidate);
@@ -133,10 +144,33 @@ Verdict Planner::Judge(const Candidate& candidate) {
 bool Planner::Start(const Candidate& candidate, const Room& room) {
   Placement nodes = Place(candidate.job->gang, room, options_.packing);
   if (nodes.empty()) return false;
-  Take(nodes, candidate.job->gang.per_rank, &free_);
-  decision_.start.push_back(
-      {candidate.job, Commit(candidate, std::move(nodes), snapshot_.now)});
+  StartOn(candidate, std::move(nodes));
   return true;
+}
+
+void Planner::StartOn(const Candidate& candidate, Placement nodes) {
+  Take(nodes, candidate.job->gang.per_rank, &free_);
+  decision_.start.push_back({candidate.job,
+                             Commit(candidate, std::move(nodes), snapshot_.now),
+                             candidate.earned});
+}
+
+std::optional<Verdict> Planner::Redeem(const Candidate& candidate) {
+  const Placement& nodes = candidate.claim->nodes;
+  const Resources per_rank = candidate.job->gang.per_rank;
+  const bool usable = !nodes.empty() && std::all_of(nodes.begin(), nodes.end(),
+                                                    [&](const NodeRanks& at) {
+                                                      return usable_[at.node];
+                                                    });
+  if (!usable || !FitsOn(nodes, per_rank, Sum(free_, stopping_room_))) {
+    return std::nullopt;
+  }
+  if (FitsOn(nodes, per_rank, free_)) {
+    StartOn(candidate, nodes);
+    return Verdict::kStarts;
+  }
+  HoldOn(candidate, nodes);
+  return Verdict::kPromised;
 }
 
 const Placement& Planner::Commit(const Candidate& candidate, Placement nodes,
@@ -152,7 +186,6 @@ const Placement& Planner::Commit(const Candidate& candidate, Placement nodes,
 
 Verdict Planner::Wait(const Candidate& candidate) {
   const Gang& gang = candidate.job->gang;
-  if (candidate.claim && Promise(candidate)) return Verdict::kPromised;
   if (usable_whole_.TooLarge(gang)) return Verdict::kNodesDown;
   std::optional<Reservation> reservation = ReserveFor(gang);
   if (!reservation) {
@@ -169,34 +202,63 @@ Verdict Planner::Wait(const Candidate& candidate) {
   return Verdict::kHead;
 }
 
+Hunt Planner::MakeHunt() const {
+  Hunt hunt{Sum(free_, stopping_room_), usable_, stopping_};
+  if (!head_) return hunt;
+  for (const NodeRanks& at : head_->nodes) {
+    hunt.room[at.node] = {};
+    hunt.nodes[at.node] = false;
+  }
+  return hunt;
+}
+
 bool Planner::Preempt(const Candidate& candidate) {
-  const std::vector<int> victims = ChooseVictims(
-      candidate, snapshot_, Sum(free_, stopping_room_), stopping_, options_);
+  const Gang& gang = candidate.job->gang;
+  Hunt hunt = MakeHunt();
+  const std::vector<int> victims =
+      ChooseVictims(candidate, snapshot_, hunt, options_);
+  // None are needed if enough is stopping already (for a claim that is gone):
+  // its time will come without us.
   if (victims.empty()) return false;
   for (const int index : victims) {
+    const RunningGang& victim = *snapshot_.running[index];
+    for (const NodeRanks& at : victim.nodes) {
+      if (hunt.nodes[at.node]) PutBack({at}, victim.per_rank, &hunt.room);
+    }
     MarkStopping(index);
-    decision_.preempt.push_back({snapshot_.running[index], candidate.job});
+    decision_.preempt.push_back({&victim, candidate.job});
   }
   ++preemptors_;
-  RETORT_CHECK(Promise(candidate), candidate.job->name);
+  Placement nodes = Place(gang, hunt.room, options_.packing);
+  RETORT_CHECK(!nodes.empty(), candidate.job->name);
+  decision_.promise.push_back({candidate.job, nodes, candidate.earned});
+  HoldOn(candidate, std::move(nodes));
   return true;
 }
 
-bool Planner::Promise(const Candidate& candidate) {
+bool Planner::PreemptBehindHead(const Candidate& candidate) {
   const Gang& gang = candidate.job->gang;
-  Placement nodes = Place(gang, Sum(free_, stopping_room_), options_.packing);
-  if (nodes.empty()) return false;
+  if (!options_.preempt || candidate.job_class != JobClass::kHigh ||
+      with_prey_.TooLarge(gang)) {
+    return false;
+  }
+  if (Preempt(candidate)) return true;
+  with_prey_.Add(gang, false);
+  return false;
+}
+
+void Planner::HoldOn(const Candidate& candidate, Placement nodes) {
+  const Resources per_rank = candidate.job->gang.per_rank;
   for (const NodeRanks& at : nodes) {
     Resources& stopping = stopping_room_[at.node];
     Resources& promised = promised_[at.node];
     Resources& free = free_[at.node];
-    TakePromised(at.ranks * gang.per_rank.gpus, &stopping.gpus, &promised.gpus,
+    TakePromised(at.ranks * per_rank.gpus, &stopping.gpus, &promised.gpus,
                  &free.gpus);
-    TakePromised(at.ranks * gang.per_rank.cpus, &stopping.cpus, &promised.cpus,
+    TakePromised(at.ranks * per_rank.cpus, &stopping.cpus, &promised.cpus,
                  &free.cpus);
   }
   Commit(candidate, std::move(nodes), snapshot_.now + options_.stop_time);
-  return true;
 }
 
 std::optional<Reservation> Planner::ReserveFor(const Gang& gang) const {
@@ -204,24 +266,28 @@ std::optional<Reservation> Planner::ReserveFor(const Gang& gang) const {
   outlook.releases.reserve(releases_.size() + snapshot_.running.size());
   for (size_t i = 0; i < snapshot_.running.size(); ++i) {
     const RunningGang& running = *snapshot_.running[i];
-    const bool victim = stopping_[i] && !running.stopping;
+    absl::Time end = running.expected_end;
+    if (stopping_[i] && !running.stopping) {
+      end = std::min(end, snapshot_.now + options_.stop_time);
+    }
     outlook.releases.push_back(
-        {victim ? snapshot_.now + options_.stop_time : running.expected_end,
-         running.seq, &running.nodes, running.per_rank});
+        {end, running.seq, &running.nodes, running.per_rank});
   }
   return Reserve(gang, snapshot_.now, std::move(outlook), options_.packing);
 }
 
 Verdict Planner::Backfill(const Candidate& candidate) {
   const Gang& gang = candidate.job->gang;
-  if (now_.TooLarge(gang)) return Verdict::kNoRoom;
+  if (now_.TooLarge(gang)) {
+    return PreemptBehindHead(candidate) ? Verdict::kPreempts : Verdict::kNoRoom;
+  }
   const bool ends_before =
       head_->start < absl::InfiniteFuture() &&
       snapshot_.now + candidate.job->time_limit <= head_->start;
   if (ends_before) {
     if (Start(candidate, free_)) return Verdict::kStarts;
     now_.Add(gang, false);
-    return Verdict::kNoRoom;
+    return PreemptBehindHead(candidate) ? Verdict::kPreempts : Verdict::kNoRoom;
   }
   if (!beyond_.TooLarge(gang)) {
     if (Start(candidate, Lesser(free_, head_->spare))) {
@@ -230,6 +296,7 @@ Verdict Planner::Backfill(const Candidate& candidate) {
     }
     beyond_.Add(gang, false);
   }
+  if (PreemptBehindHead(candidate)) return Verdict::kPreempts;
   // Which of the two it is only matters to who listens, and takes a look at all
   // nodes.
   const bool fits = listener_ && RanksIn(gang, free_) >= gang.ranks;

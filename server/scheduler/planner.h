@@ -9,6 +9,7 @@
 
 #include "server/scheduler/placement.h"
 #include "server/scheduler/policy.h"
+#include "server/scheduler/preemption.h"
 #include "server/scheduler/queue_order.h"
 #include "server/scheduler/quota_book.h"
 #include "server/scheduler/reservation.h"
@@ -55,14 +56,23 @@ class Planner {
   Verdict Judge(const Candidate& candidate);
   // Why the job can never start; nothing, at little cost, for most.
   std::optional<std::string> Never(const Candidate& candidate);
+  // On the fewest nodes of that room; false if it does not fit.
   bool Start(const Candidate& candidate, const Room& room);
+  void StartOn(const Candidate& candidate, Placement nodes);
+  // What becomes of a claim whose promise still holds; nothing if a node has
+  // gone down.
+  std::optional<Verdict> Redeem(const Candidate& candidate);
   // What becomes of one that does not fit, if none before it waits for room.
   Verdict Wait(const Candidate& candidate);
   Verdict Backfill(const Candidate& candidate);
+  // Whether gangs are asked to stop for the candidate. Behind the head, only
+  // for class HIGH, and the head's nodes are left alone.
   bool Preempt(const Candidate& candidate);
-  // Sets aside the gang's place in what is free and what stopping gangs hold;
-  // false if it does not fit.
-  bool Promise(const Candidate& candidate);
+  bool PreemptBehindHead(const Candidate& candidate);
+  // Where victims may be: not on the head's nodes.
+  Hunt MakeHunt() const;
+  // Sets aside the gang's place in what is free and what stopping gangs hold.
+  void HoldOn(const Candidate& candidate, Placement nodes);
   // The gang holds these nodes from `start` on.
   const Placement& Commit(const Candidate& candidate, Placement nodes,
                           absl::Time start);
@@ -92,7 +102,8 @@ class Planner {
   // head's start can have.
   FitMemo now_;
   FitMemo beyond_;
-  FitMemo whole_;  // the nodes when empty
+  FitMemo with_prey_;  // and all that may be asked to stop
+  FitMemo whole_;      // the nodes when empty
   FitMemo usable_whole_;
 };
 

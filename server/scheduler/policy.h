@@ -48,11 +48,13 @@ struct PolicyOptions {
 struct Start {
   const QueuedJob* job = nullptr;
   Placement nodes;  // by index of the node
+  // The class that it has by its wait, at most HIGH: what the gang has while
+  // it runs. Else one that was let in for its age would be thrown out at once.
+  JobClass job_class = JobClass::kNormal;
 };
 
-// Ask `victim` to write a checkpoint and stop, for the sake of `job`. Then
-// move `job` from its queue to the claims and mark the victim as stopping; the
-// victim goes back to its queue when it has stopped.
+// Ask `victim` to write a checkpoint and stop, for the sake of `job`, and mark
+// it as stopping; it goes back to its queue when it has stopped.
 struct Preemption {
   const RunningGang* victim = nullptr;
   const QueuedJob* job = nullptr;
@@ -67,6 +69,9 @@ struct Refusal {
 struct Decision {
   std::vector<Start> start;  // in this order
   std::vector<Preemption> preempt;
+  // For which jobs, and what they will have: move these from their queues to
+  // the claims.
+  std::vector<Start> promise;
   std::vector<Refusal> refuse;
   // When the answer may change by the passing of time alone.
   absl::Time wake = absl::InfiniteFuture();

@@ -15,23 +15,25 @@ struct Victim {
 // Changes the room by what the gang holds; returns by how much the ranks of
 // `gang` that fit change.
 template <typename Change>
-int64_t ChangeRoom(const Snapshot& snapshot, const RunningGang& victim,
-                   const Gang& gang, Change change, Room* room) {
+int64_t ChangeRoom(const RunningGang& victim, const Gang& gang, Change change,
+                   Hunt* hunt) {
   int64_t difference = 0;
   for (const NodeRanks& at : victim.nodes) {
-    if (!snapshot.nodes[at.node].usable) continue;
-    const int before = RanksOn(gang, (*room)[at.node]);
-    change({at}, victim.per_rank, room);
-    difference += RanksOn(gang, (*room)[at.node]) - before;
+    if (!hunt->nodes[at.node]) continue;
+    const int before = RanksOn(gang, hunt->room[at.node]);
+    change({at}, victim.per_rank, &hunt->room);
+    difference += RanksOn(gang, hunt->room[at.node]) - before;
   }
   return difference;
 }
 
-bool IsPrey(const RunningGang& gang, JobClass of) {
-  return gang.preemptible && !gang.stopping && gang.job_class < of;
-}
-
 }  // namespace
+
+bool IsPrey(const RunningGang& gang, JobClass job_class, absl::Time now,
+            const PolicyOptions& options) {
+  return gang.preemptible && !gang.stopping && gang.job_class < job_class &&
+         now - gang.start >= options.min_run;
+}
 
 double LostWork(const RunningGang& gang, absl::Time now,
                 const PolicyOptions& options) {
@@ -44,15 +46,14 @@ double LostWork(const RunningGang& gang, absl::Time now,
 }
 
 std::vector<int> ChooseVictims(const Candidate& candidate,
-                               const Snapshot& snapshot, Room room,
-                               const std::vector<bool>& stopping,
+                               const Snapshot& snapshot, Hunt hunt,
                                const PolicyOptions& options) {
   const Gang& gang = candidate.job->gang;
   std::vector<Victim> victims;
   for (size_t i = 0; i < snapshot.running.size(); ++i) {
     const RunningGang& running = *snapshot.running[i];
-    if (stopping[i] || !IsPrey(running, candidate.job_class) ||
-        snapshot.now - running.start < options.min_run) {
+    if (hunt.stopping[i] ||
+        !IsPrey(running, candidate.job_class, snapshot.now, options)) {
       continue;
     }
     victims.push_back({LostWork(running, snapshot.now, options), running.seq,
@@ -62,22 +63,22 @@ std::vector<int> ChooseVictims(const Candidate& candidate,
             [](const Victim& a, const Victim& b) {
               return std::tie(a.lost, a.seq) < std::tie(b.lost, b.seq);
             });
-  int64_t fit = RanksIn(gang, room);
+  int64_t fit = RanksIn(gang, hunt.room);
   size_t taken = 0;
   while (fit < gang.ranks && taken < victims.size()) {
-    fit += ChangeRoom(snapshot, *snapshot.running[victims[taken++].index], gang,
-                      PutBack, &room);
+    fit += ChangeRoom(*snapshot.running[victims[taken++].index], gang, PutBack,
+                      &hunt);
   }
   if (fit < gang.ranks) return {};
   std::vector<int> chosen;
   for (size_t i = taken; i-- > 0;) {
     const RunningGang& victim = *snapshot.running[victims[i].index];
-    const int64_t less = ChangeRoom(snapshot, victim, gang, Take, &room);
+    const int64_t less = ChangeRoom(victim, gang, Take, &hunt);
     if (fit + less >= gang.ranks) {
       fit += less;
       continue;
     }
-    ChangeRoom(snapshot, victim, gang, PutBack, &room);
+    ChangeRoom(victim, gang, PutBack, &hunt);
     chosen.push_back(victims[i].index);
   }
   std::reverse(chosen.begin(), chosen.end());
@@ -89,7 +90,7 @@ absl::Time NextVictimAt(JobClass job_class, const Snapshot& snapshot,
   absl::Time next = absl::InfiniteFuture();
   for (const RunningGang* gang : snapshot.running) {
     const absl::Time at = gang->start + options.min_run;
-    if (at > snapshot.now && IsPrey(*gang, job_class)) {
+    if (at > snapshot.now && IsPrey(*gang, job_class, at, options)) {
       next = std::min(next, at);
     }
   }

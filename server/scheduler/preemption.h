@@ -16,15 +16,26 @@ namespace retort::scheduler {
 double LostWork(const RunningGang& gang, absl::Time now,
                 const PolicyOptions& options);
 
-// The gangs to stop so that all of `candidate` fits into `room` and what they
+// Where victims are looked for.
+struct Hunt {
+  // What the candidate may take without any.
+  Room room;
+  std::vector<bool> nodes;     // where it may go
+  std::vector<bool> stopping;  // running gangs that stop already
+};
+
+// Whether the gang may be asked to stop for a job of that class at all.
+bool IsPrey(const RunningGang& gang, JobClass job_class, absl::Time now,
+            const PolicyOptions& options);
+
+// The gangs to stop so that all of `candidate` fits into the room and what they
 // hold, by index in Snapshot::running; none if no choice makes room. Only
 // preemptible gangs of a class that is truly lower, past `min_run`, not
 // `stopping` already. Those with the least lost work first; then those that
 // turn out not to be needed are let go, the most lost work first, so that
 // without any one of the victims the candidate would not fit.
 std::vector<int> ChooseVictims(const Candidate& candidate,
-                               const Snapshot& snapshot, Room room,
-                               const std::vector<bool>& stopping,
+                               const Snapshot& snapshot, Hunt hunt,
                                const PolicyOptions& options);
 
 // When the next gang that is too young now may be asked to stop for a job of

@@ -73,7 +73,8 @@ bool QueueOrder::Next(Candidate* next) {
   while (claim_ < snapshot_.claims.size()) {
     const Claim& claim = snapshot_.claims[claim_++];
     if (dropped_[claim.project]) continue;
-    *next = {claim.job, claim.project, claim.job_class, true};
+    *next = {claim.job, claim.project, claim.job_class, claim.job_class,
+             &claim};
     return true;
   }
   while (!heap_.empty()) {
@@ -88,8 +89,10 @@ bool QueueOrder::Next(Candidate* next) {
       Push(head.queue);
       continue;
     }
+    constexpr auto kMost = static_cast<int64_t>(JobClass::kHigh);
     *next = {queue.jobs[position_[head.queue]++], queue.project,
-             queue.job_class};
+             queue.job_class,
+             static_cast<JobClass>(std::min(head.level, kMost))};
     Push(head.queue);
     return true;
   }

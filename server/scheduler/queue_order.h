@@ -14,7 +14,8 @@ struct Candidate {
   const QueuedJob* job = nullptr;
   int project = 0;
   JobClass job_class = JobClass::kNormal;  // as asked for, not aged
-  bool claim = false;
+  JobClass earned = JobClass::kNormal;     // aged, at most HIGH
+  const Claim* claim = nullptr;
 };
 
 // What a gang counts in a project's share, in GPUs.

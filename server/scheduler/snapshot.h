@@ -88,6 +88,7 @@ struct RunningGang {
   std::string name;
   int64_t seq = 0;
   int project = 0;  // index in Snapshot::projects
+  // That of its start (Start::job_class): what its wait had earned counts.
   JobClass job_class = JobClass::kNormal;
   Resources per_rank;
   Placement nodes;
@@ -118,6 +119,8 @@ struct Claim {
   int project = 0;
   JobClass job_class = JobClass::kNormal;
   const QueuedJob* job = nullptr;
+  // What it was promised (Decision::promise).
+  Placement nodes;
 };
 
 // Refers to nodes, projects, jobs and gangs of the caller, who keeps them while

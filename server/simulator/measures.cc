@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kClasses[] = {"low", "normal", "high"};
+constexpr const char* kClassNames[] = {"low", "normal", "high"};
 
 // Four digits are more than enough for people and for diffs.
 double Short(double value) {
@@ -23,7 +23,7 @@ double Ratio(double a, double b) { return b == 0 ? 0 : Short(a / b); }
 
 Json Waits(const std::array<Sample, 3>& waits) {
   Json json;
-  for (int i = 2; i >= 0; --i) json[kClasses[i]] = waits[i].Summary();
+  for (int i = 2; i >= 0; --i) json[kClassNames[i]] = waits[i].Summary();
   return json;
 }
 
@@ -76,7 +76,8 @@ Json Measures::ToJson(const std::vector<std::string>& names,
       {"equal_or_higher_preempted", preempted_equal_or_higher}};
   json["wait_hours"] = {{"backlog", Waits(wait_backlog)},
                         {"arrived", Waits(wait_arrived)},
-                        {"gangs_of_512_and_more", wait_large.Summary()}};
+                        {"gangs_of_512_and_more", wait_large.Summary()},
+                        {"high_of_64_and_more", wait_urgent.Summary()}};
   const double all = std::accumulate(fair_used.begin(), fair_used.end(), 0.0);
   const double weight = std::accumulate(weights.begin(), weights.end(), 0.0);
   Json shares;

@@ -43,6 +43,9 @@ struct Measures {
   // start and of those that came later, by class; of the largest gangs.
   std::array<Sample, 3> wait_backlog, wait_arrived;
   Sample wait_large;
+  // Of gangs of class HIGH with 64 GPUs and more that came after the first
+  // twelve hours: those that preemption is for.
+  Sample wait_urgent;
   // Milliseconds of each decision: by the clock, of the processor; and the
   // latter while at least nine tenths of the backlog still waited.
   Sample decision_wall, decision_cpu, decision_cpu_full_queue;

@@ -278,6 +278,20 @@ void Simulation::CarryOut(const scheduler::Decision& decision) {
   for (const scheduler::Preemption& preemption : decision.preempt) {
     AskToStop(preemption);
   }
+  for (const scheduler::Start& promise : decision.promise) {
+    const int job = JobOf(promise.job);
+    const auto claim = std::find_if(
+        claims_.begin(), claims_.end(),
+        [&](const scheduler::Claim& c) { return c.job == promise.job; });
+    if (claim != claims_.end()) {
+      claim->nodes = promise.nodes;  // a node of the first promise went down
+      continue;
+    }
+    Unqueue(job);
+    claims_.push_back(
+        {LineProject(job), LineClass(job), promise.job, promise.nodes});
+    ++measures_.preemptors;
+  }
 }
 
 void Simulation::StartJob(const scheduler::Start& start) {
@@ -316,6 +330,10 @@ void Simulation::StartJob(const scheduler::Start& start) {
                                           : measures_.wait_arrived;
     waits[job_class].Add(hours);
     if (gang.gpus() >= 512) measures_.wait_large.Add(hours);
+    if (gang.gpus() >= 64 && job.job_class == JobClass::kHigh &&
+        job.submitted - start_ >= absl::Hours(12)) {
+      measures_.wait_urgent.Add(hours);
+    }
   }
   state.restart = state.started ? options_.restart : absl::ZeroDuration();
   state.started = true;
@@ -323,7 +341,7 @@ void Simulation::StartJob(const scheduler::Start& start) {
   running = {start.job->name,
              start.job->seq,
              LineProject(index),
-             LineClass(index),
+             start.job_class,
              gang.per_rank,
              start.nodes,
              now_,
@@ -345,17 +363,9 @@ void Simulation::CheckQuota(int project) {
 
 void Simulation::AskToStop(const scheduler::Preemption& preemption) {
   const int job = JobOf(preemption.job);
-  const bool first = std::none_of(
-      claims_.begin(), claims_.end(),
-      [&](const scheduler::Claim& c) { return c.job == preemption.job; });
-  if (first) {
-    Unqueue(job);
-    claims_.push_back({LineProject(job), LineClass(job), preemption.job});
-    ++measures_.preemptors;
-  }
   ++measures_.preemptions;
   const auto victim = static_cast<int>(preemption.victim->seq);
-  if (LineClass(victim) >= LineClass(job)) {
+  if (preemption.victim->job_class >= LineClass(job)) {
     ++measures_.preempted_equal_or_higher;
   }
   JobState& state = states_[victim];

@@ -58,6 +58,15 @@ std::string Summary(const std::string& name,
   }
   absl::StrAppendFormat(
       &text,
+      "  gangs of 64 GPUs and more of class HIGH that came after 12 h wait p50 "
+      "%.3f p90 %.3f max %.3f h; of 512 and more, all, p99 %.1f max %.1f h\n",
+      number("/wait_hours/high_of_64_and_more/p50"),
+      number("/wait_hours/high_of_64_and_more/p90"),
+      number("/wait_hours/high_of_64_and_more/max"),
+      number("/wait_hours/gangs_of_512_and_more/p99"),
+      number("/wait_hours/gangs_of_512_and_more/max"));
+  absl::StrAppendFormat(
+      &text,
       "  %.0f gangs stopped for %.0f jobs, %.0f GPU-hours lost (%.3f %%); "
       "gangs split %.0f, nodes overcommitted %.0f, over quota %.0f\n",
       number("/preemption/gangs_stopped"),

@@ -33,6 +33,7 @@ ARROWS = {
     "server/jobs": ["server/db"],
     "server/executor": ["server/jobs"],
     "server/scheduler": ["server/jobs", "server/executor", "server/metrics"],
+    "server/simulator": ["server/scheduler"],
     "server/registry": ["server/db", "server/metrics"],
     "server/batching": ["server/registry", "server/executor", "server/metrics"],
     "server/rpc": ["server/scheduler", "server/jobs", "server/registry", "server/batching",

@@ -16,6 +16,10 @@ namespace retort::testing {
 
 namespace sc = scheduler;
 
+inline constexpr sc::JobClass kLow = sc::JobClass::kLow;
+inline constexpr sc::JobClass kNormal = sc::JobClass::kNormal;
+inline constexpr sc::JobClass kHigh = sc::JobClass::kHigh;
+
 // A small cluster to make snapshots of. Nodes have so many GPUs and eight CPU
 // slots for each.
 class Cluster {
@@ -80,10 +84,10 @@ class Cluster {
     return lines_[{project, job_class}].jobs;
   }
   void AddClaim(const sc::QueuedJob& job, sc::JobClass job_class,
-                int project = 0) {
+                int project = 0, const sc::Placement& nodes = {}) {
     auto& jobs = lines_[{project, job_class}].jobs;
     jobs.erase(std::find(jobs.begin(), jobs.end(), &job));
-    claims_.push_back({project, job_class, &job});
+    claims_.push_back({project, job_class, &job, nodes});
   }
 
   // Valid until the cluster changes.

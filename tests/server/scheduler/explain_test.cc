@@ -129,7 +129,7 @@ TEST_F(ExplainTest, OfStoppingGangs) {
   EXPECT_EQ(Of("job").words,
             "waits for 1 job of a lower class to write a checkpoint and stop; "
             "may start about 12:22 UTC");
-  c_.AddClaim(job, JobClass::kHigh);
+  c_.AddClaim(job, JobClass::kHigh, 0, {{0, 8}});
   prey.stopping = true;
   prey.expected_end = c_.now + absl::Minutes(1);
   EXPECT_EQ(Of("job").reason, WaitReason::kStopping);

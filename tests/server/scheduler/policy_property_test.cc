@@ -217,14 +217,30 @@ TEST_F(SeededTest, OnlyTrulyLowerClassesAreStoppedAndNoMoreThanNeeded) {
     random.cluster.options.max_preemptors = 1;
     const Snapshot& snapshot = random.cluster.snapshot();
     const auto owners = Owners(snapshot);
-    const Decision decision = random.cluster.Decide();
+    bool head = false, behind_head = false;
+    Planner planner(snapshot, random.cluster.options,
+                    [&](const Candidate&, Verdict verdict) {
+                      head = head || verdict == Verdict::kHead;
+                      behind_head = behind_head ||
+                                    (head && verdict == Verdict::kPreempts);
+                    });
+    const Decision decision = planner.Run();
+    // Behind a head, its nodes are left alone.
+    std::set<int> closed;
+    if (behind_head) {
+      for (const NodeRanks& at : planner.reservation()->nodes) {
+        closed.insert(at.node);
+      }
+    }
     // Claims that wait have a part in what is stopping; only without them is
     // the arithmetic below the whole truth.
     const bool simple = snapshot.claims.empty();
     Room room = FreeRoom(snapshot.nodes);
     const auto put_back = [&](const RunningGang& gang, Room* to) {
       for (const NodeRanks& at : gang.nodes) {
-        if (!snapshot.nodes[at.node].usable) continue;
+        if (!snapshot.nodes[at.node].usable || closed.count(at.node) > 0) {
+          continue;
+        }
         PutBack({at}, gang.per_rank, to);
       }
     };
@@ -235,6 +251,7 @@ TEST_F(SeededTest, OnlyTrulyLowerClassesAreStoppedAndNoMoreThanNeeded) {
       // What starts after the preemption is backfilled beside it.
       Take(start.nodes, start.job->gang.per_rank, &room);
     }
+    for (const int node : closed) room[node] = {};
     for (const Preemption& p : decision.preempt) {
       EXPECT_LT(p.victim->job_class, owners.at(p.job).second);
       EXPECT_TRUE(p.victim->preemptible);

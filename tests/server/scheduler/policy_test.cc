@@ -9,14 +9,13 @@ namespace retort::scheduler {
 namespace {
 
 using ::retort::testing::Cluster;
+using ::retort::testing::kHigh;
+using ::retort::testing::kLow;
+using ::retort::testing::kNormal;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-constexpr JobClass kLow = JobClass::kLow;
-constexpr JobClass kNormal = JobClass::kNormal;
-constexpr JobClass kHigh = JobClass::kHigh;
 
 // Two nodes of eight GPUs, one project.
 class PolicyTest : public ::testing::Test {

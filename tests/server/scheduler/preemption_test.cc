@@ -9,13 +9,13 @@ namespace retort::scheduler {
 namespace {
 
 using ::retort::testing::Cluster;
+using ::retort::testing::kHigh;
+using ::retort::testing::kLow;
+using ::retort::testing::kNormal;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr JobClass kLow = JobClass::kLow;
-constexpr JobClass kNormal = JobClass::kNormal;
-constexpr JobClass kHigh = JobClass::kHigh;
 constexpr absl::Duration kUnknown = absl::InfiniteDuration();
 
 class PreemptionTest : public ::testing::Test {
@@ -117,7 +117,7 @@ TEST_F(PreemptionTest, KeepsForTheClaimWhatItWasPromised) {
   Prey("victim", {{0, 6}}, absl::Seconds(1)).stopping = true;
   c_.Run("other", {{1, 8}});
   QueuedJob& job = c_.Queue("urgent", 7, kUnknown, kHigh);
-  c_.AddClaim(job, kHigh);
+  c_.AddClaim(job, kHigh, 0, {{0, 7}});
   c_.Queue("rival", 2, absl::Seconds(1), kHigh);
   c_.Queue("small", 1, kUnknown, kLow);
   // One of the two free GPUs is the claim's; nobody is asked twice.
@@ -127,6 +127,45 @@ TEST_F(PreemptionTest, KeepsForTheClaimWhatItWasPromised) {
   c_.gangs().pop_front();
   c_.nodes()[0].free = c_.nodes()[0].total;
   EXPECT_EQ(c_.Started()[0], "urgent");
+}
+
+TEST_F(PreemptionTest, SaysWhatItPromises) {
+  Prey("prey", {{0, 8}}, absl::Seconds(1));
+  c_.Run("other", {{1, 8}});
+  c_.Queue("urgent", 5, kUnknown, kHigh);
+  const Decision decision = c_.Decide();
+  ASSERT_THAT(decision.promise, SizeIs(1));
+  EXPECT_EQ(decision.promise[0].job->name, "urgent");
+  EXPECT_THAT(decision.promise[0].nodes, ElementsAre(NodeRanks{0, 5}));
+}
+
+TEST_F(PreemptionTest, GivesAClaimOtherNodesIfItsOwnAreDown) {
+  c_.nodes()[0].usable = false;
+  QueuedJob& job = c_.Queue("urgent", 8, kUnknown, kHigh);
+  c_.AddClaim(job, kHigh, 0, {{0, 8}});
+  EXPECT_THAT(c_.Decide().start[0].nodes, ElementsAre(NodeRanks{1, 8}));
+}
+
+TEST_F(PreemptionTest, MakesRoomForHighBehindAnAgedHeadButNotOnItsNodes) {
+  Prey("on its node", {{0, 4}}, absl::Seconds(1));
+  c_.Run("stays", {{0, 4}}, absl::Hours(1));
+  Prey("elsewhere", {{1, 4}}, absl::Seconds(9));
+  c_.Run("stays too", {{1, 4}});
+  c_.Queue("aged", 8, kUnknown, kLow);
+  c_.HeadSince(0, kLow) = absl::InfinitePast();
+  c_.Queue("normal", 4);
+  EXPECT_THAT(Victims(), IsEmpty());
+  c_.Queue("urgent", 4, kUnknown, kHigh);
+  EXPECT_THAT(Victims(), ElementsAre("elsewhere"));
+}
+
+TEST_F(PreemptionTest, AGangKeepsTheClassThatItsWaitHadEarned) {
+  c_.Queue("aged", 8, kUnknown, kLow);
+  c_.HeadSince(0, kLow) = c_.now - c_.options.age_step;
+  const Decision decision = c_.Decide();
+  EXPECT_EQ(decision.start[0].job_class, kNormal);
+  c_.HeadSince(0, kLow) = absl::InfinitePast();
+  EXPECT_EQ(c_.Decide().start[0].job_class, kHigh);
 }
 
 TEST_F(PreemptionTest, DoesNotRelyOnVictimsOnANodeThatIsDown) {
