@@ -19,7 +19,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr auto kBadPickle = absl::StatusCode::kBadPickleArgument;
+constexpr auto kBadPickle = absl::StatusCode::kInvalidArgument;
 
 class PickleReaderTest : public ::testing::Test {
  protected:

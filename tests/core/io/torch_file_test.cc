@@ -26,7 +26,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr auto kBadTorch = absl::StatusCode::kBadTorchArgument;
+constexpr auto kBadTorch = absl::StatusCode::kInvalidArgument;
 
 std::string Floats(const std::vector<float>& values) {
   return std::string(reinterpret_cast<const char*>(values.data()),

@@ -17,7 +17,7 @@ using ::retort::testing::StatusIs;
 using ::retort::testing::ZipBuilder;
 using ::testing::HasSubstr;
 
-constexpr auto kBadZip = absl::StatusCode::kBadZipArgument;
+constexpr auto kBadZip = absl::StatusCode::kInvalidArgument;
 
 class ZipWriterTest : public ::testing::TestWithParam<bool> {
  protected:
