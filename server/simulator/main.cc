@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "nlohmann/json.hpp"
 #include "server/simulator/simulation.h"
@@ -74,6 +75,18 @@ nlohmann::ordered_json RunVariant(const Variant& variant,
   return figures;
 }
 
+// One line for the workload and one for each run: to read and to compare.
+std::string ToText(const nlohmann::ordered_json& all) {
+  std::string text =
+      absl::StrCat("{\"workload\": ", all["workload"].dump(), ",\n\"runs\": {");
+  const char* separator = "\n";
+  for (const auto& [name, figures] : all["runs"].items()) {
+    absl::StrAppend(&text, separator, "\"", name, "\": ", figures.dump());
+    separator = ",\n";
+  }
+  return absl::StrCat(text, "\n}}\n");
+}
+
 int Run(const Flags& flags) {
   const Workload workload =
       MakeWorkload(flags.workload, absl::FromUnixSeconds(1800000000));
@@ -97,8 +110,7 @@ int Run(const Flags& flags) {
     return 2;
   }
   if (flags.json.empty()) return 0;
-  const absl::Status written =
-      base::AtomicWriteFile(flags.json, all.dump(1) + "\n");
+  const absl::Status written = base::AtomicWriteFile(flags.json, ToText(all));
   if (written.ok()) return 0;
   std::fprintf(stderr, "retort-simulate: %s\n",
                std::string(written.message()).c_str());
