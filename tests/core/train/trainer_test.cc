@@ -95,6 +95,16 @@ class TrainerTest : public ::testing::Test {
     return (*trainer)->Run();
   }
 
+  // Pictures with something to learn: each of one shade.
+  static std::unique_ptr<data::Dataset> FlatPictures() {
+    return *data::TensorDataset::Create("flat",
+                                        (at::arange(20) * 12)
+                                            .view({20, 1, 1, 1})
+                                            .expand({20, 1, 8, 8})
+                                            .to(at::kByte),
+                                        at::arange(20) % 3, 3);
+  }
+
   // Makes the listener raise the pause flag at a step.
   void PauseAt(int64_t step) {
     recorder_.at_tick = [this, step](const Tick& tick) {
@@ -218,10 +228,14 @@ TEST_F(ConsistencyTrainingTest, DoesNotResumeToAnotherLengthOrWithATeacher) {
 }
 
 TEST_F(ConsistencyTrainingTest, ARunWithoutDropoutGetsNearerToItsTarget) {
-  options_.iterations = 150;
+  dataset_ = FlatPictures();
+  options_.batch_size = 16;
+  options_.iterations = 200;
   options_.log_every = 50;
   options_.learning_rate = 2e-3;
+  options_.optimizer.name = "radam";
   options_.curriculum = Curriculum::kFixed;
+  options_.cm.weight = distill::CmWeight::kUniform;
   TrainParts parts = CtParts("job");
   parts.student = nn::CreateDenoiser(TinyConfig(false, 3), 1);
   ASSERT_THAT(Run(parts), IsOk());
@@ -280,13 +294,7 @@ TEST_F(TrainerTest, WritesAModelWithItsLineage) {
 }
 
 TEST_F(TrainerTest, TrainingLowersTheLoss) {
-  // Pictures with something to learn: each of one shade.
-  dataset_ = *data::TensorDataset::Create("flat",
-                                          (at::arange(20) * 12)
-                                              .view({20, 1, 1, 1})
-                                              .expand({20, 1, 8, 8})
-                                              .to(at::kByte),
-                                          at::arange(20) % 3, 3);
+  dataset_ = FlatPictures();
   options_.batch_size = 16;
   options_.iterations = 200;
   options_.log_every = 50;

@@ -27,12 +27,12 @@ class StudentFieldsTest : public ::testing::Test {
                 v1::Model::KIND_FEATURE_EXTRACTOR);
   }
 
-  // Resolves what stands in `distill { training { iterations: 10 } ... }`.
+  // Resolves what stands in `distill { ... }`, for 10 iterations.
   absl::Status Resolve(const std::string& more, v1::JobSpec* spec) {
-    const std::string text =
-        "distill { training { iterations: 10 } " + more + " }";
+    const std::string text = "distill { " + more + " }";
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, spec))
         << text;
+    spec->mutable_distill()->mutable_training()->set_iterations(10);
     return SpecResolver({.cpu_slots = 2}, &models_).Resolve(spec);
   }
   void ExpectRefused(const std::string& more, const std::string& message) {

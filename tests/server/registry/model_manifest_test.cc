@@ -14,6 +14,10 @@ using testing::StatusIs;
 constexpr auto kBad = absl::StatusCode::kInvalidArgument;
 const std::string kHash(64, 'a');
 
+ImportedFile WeightsWith(const std::string& sha256) {
+  return {kWeightsFile, sha256, {}};
+}
+
 v1::ImportModelHeader CtmHeader() {
   v1::ImportModelHeader header;
   header.set_kind(v1::Model::KIND_CTM);
@@ -22,8 +26,9 @@ v1::ImportModelHeader CtmHeader() {
 }
 
 TEST(ModelManifestTest, MakesAManifestFromKindAndNetwork) {
-  RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json manifest,
-                              ManifestOfImport(CtmHeader(), kHash));
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const nlohmann::json manifest,
+      ManifestOfImport(CtmHeader(), WeightsWith(kHash)));
   RETORT_ASSERT_OK_AND_ASSIGN(const ModelFacts facts, ParseManifest(manifest));
   EXPECT_EQ(facts.kind, v1::Model::KIND_CTM);
   EXPECT_EQ(facts.preconditioning, v1::PRECONDITIONING_KIND_CTM);
@@ -34,19 +39,20 @@ TEST(ModelManifestTest, MakesAManifestFromKindAndNetwork) {
 }
 
 TEST(ModelManifestTest, NumbersOfANetworkSurviveTheApi) {
-  RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json manifest,
-                              ManifestOfImport(CtmHeader(), kHash));
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const nlohmann::json manifest,
+      ManifestOfImport(CtmHeader(), WeightsWith(kHash)));
   EXPECT_EQ(manifest["network"], testing::SmallNetwork());
 }
 
 TEST(ModelManifestTest, AsksForKindAndNetworkWhereNoManifestIsGiven) {
   v1::ImportModelHeader header = CtmHeader();
   header.clear_kind();
-  EXPECT_THAT(ManifestOfImport(header, kHash),
+  EXPECT_THAT(ManifestOfImport(header, WeightsWith(kHash)),
               StatusIs(kBad, HasSubstr("header.kind")));
   header = CtmHeader();
   header.clear_network();
-  EXPECT_THAT(ManifestOfImport(header, kHash),
+  EXPECT_THAT(ManifestOfImport(header, WeightsWith(kHash)),
               StatusIs(kBad, HasSubstr("header.network")));
 }
 
@@ -54,27 +60,29 @@ TEST(ModelManifestTest, WeightsForLpipsNeedNoNetwork) {
   v1::ImportModelHeader header;
   header.set_kind(v1::Model::KIND_PERCEPTUAL);
   RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json manifest,
-                              ManifestOfImport(header, kHash));
+                              ManifestOfImport(header, WeightsWith(kHash)));
   EXPECT_EQ(manifest["kind"], "perceptual");
   EXPECT_EQ(manifest["network"], nlohmann::json::object());
 }
 
 TEST(ModelManifestTest, RefusesAManifestOfOtherWeights) {
-  RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json manifest,
-                              ManifestOfImport(CtmHeader(), kHash));
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const nlohmann::json manifest,
+      ManifestOfImport(CtmHeader(), WeightsWith(kHash)));
   v1::ImportModelHeader header;
   *header.mutable_manifest() = *ToStruct(manifest);
-  EXPECT_THAT(ManifestOfImport(header, kHash), testing::IsOk());
-  EXPECT_THAT(ManifestOfImport(header, std::string(64, 'b')),
+  EXPECT_THAT(ManifestOfImport(header, WeightsWith(kHash)), testing::IsOk());
+  EXPECT_THAT(ManifestOfImport(header, WeightsWith(std::string(64, 'b'))),
               StatusIs(kBad, HasSubstr("belong together")));
   header.set_kind(v1::Model::KIND_TEACHER);
-  EXPECT_THAT(ManifestOfImport(header, kHash),
+  EXPECT_THAT(ManifestOfImport(header, WeightsWith(kHash)),
               StatusIs(kBad, HasSubstr("header.kind")));
 }
 
 TEST(ModelManifestTest, RefusesMalformedManifestsByField) {
-  RETORT_ASSERT_OK_AND_ASSIGN(const nlohmann::json good,
-                              ManifestOfImport(CtmHeader(), kHash));
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const nlohmann::json good,
+      ManifestOfImport(CtmHeader(), WeightsWith(kHash)));
   const auto with = [&](const char* field, nlohmann::json value) {
     nlohmann::json manifest = good;
     manifest[field] = std::move(value);
@@ -96,8 +104,9 @@ TEST(ModelManifestTest, RefusesMalformedManifestsByField) {
 }
 
 TEST(ModelManifestTest, KnowsPreconditioningsByTheirNames) {
-  RETORT_ASSERT_OK_AND_ASSIGN(nlohmann::json manifest,
-                              ManifestOfImport(CtmHeader(), kHash));
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      nlohmann::json manifest,
+      ManifestOfImport(CtmHeader(), WeightsWith(kHash)));
   manifest["preconditioning"] = {{"name", "analytic-forward"}};
   EXPECT_EQ(ParseManifest(manifest)->preconditioning,
             v1::PRECONDITIONING_KIND_ANALYTIC_FORWARD);
