@@ -91,8 +91,11 @@ at::Tensor Conv2d::Forward(const at::Tensor& x) const {
   if (options_.down) {
     const int64_t filter_pad = (resample_filter_.size(-1) - 1) / 2;
     if (options_.fused_resample && options_.kernel > 0) {
-      // The bias passes a filter whose sum is 1 unchanged.
-      return Down(Convolve(x, pad + filter_pad), 0);
+      // The bias comes last: a filter's sum is 1 only up to its rounding.
+      at::Tensor y =
+          Down(at::conv2d(x, Cast(weight_, x), {}, 1, pad + filter_pad), 0);
+      const at::Tensor bias = Cast(bias_, x);
+      return bias.defined() ? y + bias.view({1, -1, 1, 1}) : y;
     }
     const at::Tensor y = Down(x, filter_pad);
     return options_.kernel > 0 ? Convolve(y, pad) : y;

@@ -76,8 +76,11 @@ absl::Status ExpectArguments(CaseContext& c, const io::PickleValue& root,
   }
   RETORT_ASSIGN_OR_RETURN(const io::EdmObject object,
                           io::ReadEdmObject(*value));
-  RETORT_ASSIGN_OR_RETURN(const Json arguments,
-                          io::ConstructorArguments(object));
+  RETORT_ASSIGN_OR_RETURN(
+      const Json arguments,
+      io::ConstructorArguments(
+          object, {"img_resolution", "img_channels", "label_dim", "use_fp16",
+                   "sigma_min", "sigma_max", "sigma_data", "model_type"}));
   c.Expect(absl::StrCat(expected, " and no others"),
            arguments.size() == c.json()[expected].size());
   ExpectFields(c, expected, arguments, c.json()[expected]);

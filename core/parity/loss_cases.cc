@@ -170,10 +170,9 @@ absl::Status RunEdmLoss(CaseContext& c) {
 // The network of the CM and CTM cases: "tiny" on EDM's defaults.
 absl::StatusOr<nn::NetworkConfig> TinyNetwork(const CaseContext& c,
                                               const TensorMap& io) {
-  json config = c.config().value("tiny", json::object());
-  if (!config.contains("label_dim")) {
-    config["label_dim"] = c.config().value("label_dim", 0);
-  }
+  json config = c.config();
+  const json args = config.value("args", json::object());
+  if (args.contains("sigma_data")) config["sigma_data"] = args["sigma_data"];
   const at::Tensor x0 = Find(io, "x0");
   if (!config.contains("img_channels") && x0.defined()) {
     config["img_channels"] = x0.size(1);

@@ -119,14 +119,21 @@ void Poison(const std::string& sentence, at::Tensor& grads) {
   }
 }
 
+// EDM's own word for "none" is null.
+double NumberOr(const json& object, const char* key, double otherwise) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? otherwise
+                                                   : found->get<double>();
+}
+
 absl::Status RunEdmLoop(CaseContext& c, const TensorMap& io,
                         const Tolerance& tolerance) {
   const json loop = c.json().value("edm_loop", json::object());
   const int64_t batch = loop.value("batch_size", int64_t{512});
   const double lr = loop.value("lr", 1e-3);
-  const double rampup = 1000 * loop.value("lr_rampup_kimg", 0.0);
-  const double halflife = 1000 * loop.value("ema_halflife_kimg", 0.0);
-  const double ratio = loop.value("ema_rampup_ratio", 0.0);
+  const double rampup = 1000 * NumberOr(loop, "lr_rampup_kimg", 0);
+  const double halflife = 1000 * NumberOr(loop, "ema_halflife_kimg", 0);
+  const double ratio = NumberOr(loop, "ema_rampup_ratio", 0);
   RETORT_ASSIGN_OR_RETURN(const at::Tensor p0, c.Get(io, "p0"));
   at::Tensor grads = io.at("grads").to(at::kDouble).clone();
   Poison(loop.value("grads", std::string()), grads);
@@ -137,7 +144,7 @@ absl::Status RunEdmLoop(CaseContext& c, const TensorMap& io,
   std::vector<double> rates, betas;
   for (int64_t k = 0; k < grads.size(0); ++k) {
     const int64_t images = k * batch;
-    rates.push_back(rampup > 0 ? lr * std::min(images / rampup, 1.0) : lr);
+    rates.push_back(lr * std::min(images / std::max(rampup, 1e-8), 1.0));
     betas.push_back(train::HalflifeRate(batch, halflife, ratio, images));
     p.mutable_grad() = grads[k].clone();
     train::ReplaceNonFiniteGradients({p});

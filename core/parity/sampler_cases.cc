@@ -1,5 +1,7 @@
 // Golden cases of time grids and EDM's sampler: edm_schedule, edm_sampler_*.
 
+#include <algorithm>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -56,14 +58,33 @@ absl::Status RunSchedule(CaseContext& c) {
 }
 RETORT_PARITY_CASE("edm_schedule", RunSchedule);
 
-math::HeunOptions SamplerOptions(const nlohmann::json& sampler,
+// JSON has no infinity: case files write the word.
+double NumberOrInfinity(const nlohmann::json& object, const char* key,
+                        double otherwise) {
+  const auto found = object.find(key);
+  if (found == object.end()) return otherwise;
+  if (found->is_null() || (found->is_string() && *found == "inf")) {
+    return std::numeric_limits<double>::infinity();
+  }
+  return found->get<double>();
+}
+
+math::HeunOptions SamplerOptions(const nlohmann::json& config,
                                  const TensorMap& io) {
+  const nlohmann::json& sampler = config.at("sampler");
   math::HeunOptions options;
   options.schedule = sampler.get<math::NoiseSchedule>();
+  // The network's own range narrows the sampler's.
+  options.schedule.sigma_min =
+      std::max(options.schedule.sigma_min, config.value("sigma_min", 0.0));
+  options.schedule.sigma_max =
+      std::min(options.schedule.sigma_max,
+               NumberOrInfinity(config, "sigma_max",
+                                std::numeric_limits<double>::infinity()));
   options.num_steps = sampler.value("num_steps", int64_t{18});
   options.s_churn = sampler.value("S_churn", 0.0);
   options.s_min = sampler.value("S_min", 0.0);
-  options.s_max = sampler.value("S_max", options.s_max);
+  options.s_max = NumberOrInfinity(sampler, "S_max", options.s_max);
   options.s_noise = sampler.value("S_noise", 1.0);
   const auto noise = io.find("noise");
   if (noise != io.end()) {
@@ -97,8 +118,8 @@ absl::Status RunSamplerIn(CaseContext& c, const TensorMap& io,
     call_d.push_back(net->Denoise(x, sigma, labels).to(at::kDouble));
     return call_d.back();
   };
-  const at::Tensor actual = math::HeunSample(
-      denoiser, latents, SamplerOptions(c.config().at("sampler"), io));
+  const at::Tensor actual =
+      math::HeunSample(denoiser, latents, SamplerOptions(c.config(), io));
   c.Compare("x_final_" + kind, actual, final, tolerance);
   const std::vector<std::pair<std::string, std::vector<at::Tensor>*>> calls = {
       {"call_sigma_", &call_sigma}, {"call_x_", &call_x}, {"call_D_", &call_d}};

@@ -3,6 +3,7 @@
 // from case.json: each result's "meaning" lists sampler, steps, grid indices
 // ("ts") and options.
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -96,6 +97,7 @@ struct SamplingSetting {
   TensorMap io;
   math::NoiseSchedule schedule;
   std::shared_ptr<nn::EdmDenoiser> net;
+  at::Tensor labels;           // one-hot; undefined without
   bool clip_denoised = false;  // of the whole case
 };
 
@@ -123,6 +125,26 @@ SamplePlan EulerPlan(const std::vector<double>& times) {
   return plan;
 }
 
+// The references take any list of times: the first noise is always that of
+// sigma_max, times may repeat, and the last need not be sigma_min.
+SamplePlan UnusualPlan(const SamplingSetting& c,
+                       const sample::PlanOptions& options) {
+  const double eps = c.schedule.sigma_min;
+  const double gamma =
+      options.solver == Solver::kConsistency ? 1 : options.gamma;
+  SamplePlan plan;
+  plan.solver = options.solver;
+  plan.first_sigma = c.schedule.sigma_max;
+  double noise = 0;
+  for (size_t i = 0; i + 1 < options.times.size(); ++i) {
+    const double next = options.times[i + 1];
+    const double s = std::sqrt(1 - gamma * gamma) * (next - eps) + eps;
+    plan.steps.push_back({noise, options.times[i], s});
+    noise = std::sqrt(std::max(0.0, next * next - s * s));
+  }
+  return plan;
+}
+
 // Jumps of a consistency (trajectory) model at explicit times; `ends` is where
 // the last jump ends.
 absl::StatusOr<SamplePlan> JumpPlan(const SamplingSetting& c, Solver solver,
@@ -137,12 +159,15 @@ absl::StatusOr<SamplePlan> JumpPlan(const SamplingSetting& c, Solver solver,
   }
   RETORT_ASSIGN_OR_RETURN(
       options.times, PickTimes(math::TimeGrid(c.schedule, run.steps), run.ts));
-  if (run.ts.back() != run.steps - 1) {
-    return absl::UnimplementedError(
-        "ts must end at the grid's last node, where the last jump ends");
+  const bool usual =
+      run.ts.front() == 0 && run.ts.back() == run.steps - 1 &&
+      std::adjacent_find(run.ts.begin(), run.ts.end(),
+                         std::greater_equal<int64_t>()) == run.ts.end();
+  if (usual) {
+    options.times.pop_back();
+    return sample::MakePlan(options);
   }
-  options.times.pop_back();
-  return sample::MakePlan(options);
+  return UnusualPlan(c, options);
 }
 
 // CTM's sample_gamma: jump past, add noise back up, jump to the end.
@@ -166,21 +191,28 @@ std::vector<double> GridAndZero(const SamplingSetting& c, int64_t n) {
 }
 
 // A denoiser with s = t ("g"), for a network with two times; or a teacher's.
-math::Denoiser DenoiserOf(const SamplingSetting& c, CallRecorder* recorder) {
-  return [&c, recorder](const at::Tensor& x, const at::Tensor& sigma) {
-    recorder->x.push_back(x);
-    recorder->t.push_back(sigma[0]);
-    recorder->s.push_back(sigma[0]);
-    return c.net->Denoise(x, sigma, {}, {}, sigma);
-  };
+math::Denoiser DenoiserOf(const SamplingSetting& c, const SamplerRun& run,
+                          CallRecorder* recorder) {
+  const bool clip = c.clip_denoised || run.clip_denoised;
+  // CTM's Euler sampler leaves s at its default, which is 1.
+  const bool one = run.sampler == "euler";
+  return
+      [&c, clip, one, recorder](const at::Tensor& x, const at::Tensor& sigma) {
+        const at::Tensor s = one ? at::ones_like(sigma) : sigma;
+        recorder->x.push_back(x);
+        recorder->t.push_back(sigma[0]);
+        recorder->s.push_back(s[0]);
+        const at::Tensor d = c.net->Denoise(x, sigma, c.labels, {}, s);
+        return clip ? d.clamp(-1, 1) : d;
+      };
 }
 
 absl::StatusOr<at::Tensor> RunDiffusion(const SamplingSetting& c,
                                         const SamplerRun& run,
-                                        bool ends_at_zero,
+                                        int64_t euler_nodes,
                                         const at::Tensor& latents,
                                         CallRecorder* recorder) {
-  const math::Denoiser denoise = DenoiserOf(c, recorder);
+  const math::Denoiser denoise = DenoiserOf(c, run, recorder);
   const auto no_noise = [](uint64_t, const at::Tensor& x) { return x; };
   if (run.sampler == "heun") {
     sample::PlanOptions options;
@@ -196,9 +228,7 @@ absl::StatusOr<at::Tensor> RunDiffusion(const SamplingSetting& c,
         no_noise);
   }
   // Euler's step is CTM's jump with a denoiser that ignores its end.
-  const std::vector<double> times =
-      ends_at_zero ? GridAndZero(c, run.steps)
-                   : math::TimeGrid(c.schedule, run.steps + 1);
+  const std::vector<double> times = GridAndZero(c, euler_nodes);
   return sample::RunPlan(
       EulerPlan(times), latents,
       [&](const at::Tensor& x, const at::Tensor& t, const at::Tensor& u) {
@@ -229,7 +259,7 @@ absl::StatusOr<at::Tensor> RunJumps(
       plan, latents,
       recorder->Around(
           [&](const at::Tensor& x, const at::Tensor& t, const at::Tensor& s) {
-            return model.Jump(x, t, s);
+            return model.Jump(x, t, s, c.labels);
           }),
       // The first recorded noise is added before step 1, which is draw 2.
       [&](uint64_t draw, const at::Tensor&) {
@@ -250,6 +280,14 @@ absl::StatusOr<SamplingSetting> OpenSampling(CaseContext& c,
   RETORT_ASSIGN_OR_RETURN(
       setting.net,
       LoadCaseNetwork(c, network, "weights.safetensors", at::kDouble));
+  if (const auto y = setting.io.find("y"); y != setting.io.end()) {
+    if (network.label_dim > 0) {
+      setting.labels = OneHot(y->second, network.label_dim, at::kDouble);
+    }
+  } else if (const auto l = setting.io.find("class_labels");
+             l != setting.io.end()) {
+    setting.labels = l->second.to(at::kDouble);
+  }
   return setting;
 }
 
@@ -276,9 +314,18 @@ absl::Status ForEachRun(
   return absl::OkStatus();
 }
 
+absl::StatusOr<nn::NetworkConfig> SamplingNetwork(CaseContext& context) {
+  nlohmann::json config = context.config();
+  RETORT_ASSIGN_OR_RETURN(const TensorMap io, context.Load("io.safetensors"));
+  RETORT_ASSIGN_OR_RETURN(const at::Tensor latents, context.Get(io, "latents"));
+  if (!config.contains("img_channels")) {
+    config["img_channels"] = latents.size(1);
+  }
+  return CaseNetworkConfig(config);
+}
+
 absl::Status RunCmSampling(CaseContext& context) {
-  RETORT_ASSIGN_OR_RETURN(nn::NetworkConfig network,
-                          CaseNetworkConfig(context.config()));
+  RETORT_ASSIGN_OR_RETURN(nn::NetworkConfig network, SamplingNetwork(context));
   RETORT_ASSIGN_OR_RETURN(SamplingSetting c, OpenSampling(context, network));
   RETORT_ASSIGN_OR_RETURN(Tolerance tolerance, context.ToleranceOf("float64"));
   RETORT_ASSIGN_OR_RETURN(at::Tensor latents, context.Get(c.io, "latents"));
@@ -290,7 +337,8 @@ absl::Status RunCmSampling(CaseContext& context) {
         CallRecorder recorder;
         absl::StatusOr<at::Tensor> x;
         if (run.sampler == "heun" || run.sampler == "euler") {
-          x = RunDiffusion(c, run, /*ends_at_zero=*/true, latents, &recorder);
+          x = RunDiffusion(c, run, /*euler_nodes=*/run.steps, latents,
+                           &recorder);
         } else {
           SamplerRun jumps = run;
           // A one-step run's "steps" is the grid it was trained on.
@@ -299,6 +347,14 @@ absl::Status RunCmSampling(CaseContext& context) {
                                   JumpPlan(c, Solver::kConsistency, jumps));
           x = RunJumps(c, plan, model, name, latents,
                        run.clip_denoised || c.clip_denoised, &recorder);
+          if (x.ok() && !run.ts.empty() && run.ts.back() != run.steps - 1) {
+            // The reference adds noise after the last jump, too.
+            const double t =
+                math::TimeGrid(c.schedule, run.steps)[run.ts.back()];
+            const double eps = c.schedule.sigma_min;
+            *x = *x + std::sqrt(t * t - eps * eps) *
+                          c.io.at(name + ".noise")[plan.steps.size() - 1];
+          }
         }
         RETORT_RETURN_IF_ERROR(x.status());
         context.Compare(name + ".x_raw", *x, c.io.at(name + ".x_raw"),
@@ -340,8 +396,7 @@ absl::StatusOr<SamplePlan> CtmPlan(const SamplingSetting& c,
 }
 
 absl::Status RunCtmSampling(CaseContext& context) {
-  RETORT_ASSIGN_OR_RETURN(nn::NetworkConfig network,
-                          CaseNetworkConfig(context.config()));
+  RETORT_ASSIGN_OR_RETURN(nn::NetworkConfig network, SamplingNetwork(context));
   RETORT_ASSIGN_OR_RETURN(SamplingSetting c, OpenSampling(context, network));
   RETORT_ASSIGN_OR_RETURN(Tolerance tolerance, context.ToleranceOf("float64"));
   RETORT_ASSIGN_OR_RETURN(at::Tensor latents, context.Get(c.io, "latents"));
@@ -352,8 +407,8 @@ absl::Status RunCtmSampling(CaseContext& context) {
         CallRecorder recorder;
         absl::StatusOr<at::Tensor> x;
         if (run.sampler == "heun" || run.sampler == "euler") {
-          x = RunDiffusion(c, run, /*ends_at_zero=*/run.sampler == "heun",
-                           latents, &recorder);
+          x = RunDiffusion(c, run, /*euler_nodes=*/run.steps + 1, latents,
+                           &recorder);
         } else {
           RETORT_ASSIGN_OR_RETURN(SamplePlan plan, CtmPlan(c, run));
           x = RunJumps(c, plan, model, name, latents, c.clip_denoised,
