@@ -160,7 +160,8 @@ std::string CostSentence(const PreconditioningArtefact& artefact) {
   absl::StrAppendFormat(&out, ", at most %.2g %% of %d iterations of %d images",
                         100 * *share, artefact.served.iterations,
                         artefact.served.batch_size);
-  if (*share > kLargestCostShare) out += " (above 1 %: take fewer samples, or a tolerance)";
+  if (*share > kLargestCostShare)
+    out += " (above 1 %: take fewer samples, or a tolerance)";
   return out;
 }
 

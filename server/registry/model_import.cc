@@ -91,17 +91,17 @@ absl::Status ModelImport::Finish(WeightsTool* tool) {
     RETORT_ASSIGN_OR_RETURN(file, Convert(tool));
   }
   const base::ModelDir names(dir_);
-  RETORT_ASSIGN_OR_RETURN(nlohmann::json manifest,
-                          ManifestOfImport(header_, file));
+  std::map<std::string, std::vector<int64_t>> shapes;
   if (file.name == kWeightsFile) {
     RETORT_ASSIGN_OR_RETURN(const std::vector<TensorEntry> entries,
                             ReadTensorEntries(names.weights_path()));
-    if (manifest["kind"] == KindName(v1::Model::KIND_PERCEPTUAL)) {
-      // Whatever the sender says: specs are checked against it.
-      std::map<std::string, std::vector<int64_t>> shapes;
-      for (const TensorEntry& entry : entries) shapes[entry.name] = entry.shape;
-      manifest["network"] = service::PerceptualNetwork(shapes);
-    }
+    for (const TensorEntry& entry : entries) shapes[entry.name] = entry.shape;
+  }
+  RETORT_ASSIGN_OR_RETURN(nlohmann::json manifest,
+                          ManifestOfImport(header_, file));
+  if (manifest["kind"] == KindName(v1::Model::KIND_PERCEPTUAL)) {
+    // Whatever the sender says: specs are checked against it.
+    manifest["network"] = service::PerceptualNetwork(shapes);
   }
   return base::AtomicWriteFile(names.manifest_path(), manifest.dump(2) + "\n");
 }

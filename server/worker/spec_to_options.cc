@@ -258,8 +258,7 @@ analytic::PreconditionOptions ToPreconditionOptions(
   options.trajectory.grid = Or(spec.grid_size(), 18);
   options.trajectory.batch = options.estimate.batch;
   options.trajectory.seed = spec.seed();
-  options.fit_spectral =
-      spec.has_spectral() ? spec.spectral() : options.fit;
+  options.fit_spectral = spec.has_spectral() ? spec.spectral() : options.fit;
   return options;
 }
 

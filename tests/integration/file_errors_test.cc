@@ -54,8 +54,9 @@ class FileErrorsTest : public ::testing::Test {
   static std::string ImportRefusal(const std::string& weights,
                                    const json& manifest) {
     const json error = service_->Error(
-        4, {"models", "import", weights, "--manifest",
-            Write("manifest.json", manifest.dump()), "--id", "refused"});
+        4,
+        {"models", "import", weights, "--format", "safetensors", "--manifest",
+         Write("manifest.json", manifest.dump()), "--id", "refused"});
     EXPECT_EQ(error["reason"], "FILE_INVALID") << error;
     EXPECT_FALSE(fs::exists(service_->model_dir("refused")));
     service_->Error(3, {"models", "get", "refused"});

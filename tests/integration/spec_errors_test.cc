@@ -141,15 +141,6 @@ TEST_F(SpecErrorsTest, WhatIsNotThereYetSaysSo) {
   spec["resources"]["world_size"] = 2;
   EXPECT_THAT(Refusal(spec, 6, "NOT_IMPLEMENTED"),
               AllOf(HasSubstr("world_size"), HasSubstr("use 1")));
-  const std::string pickle = Write("edm.pkl", "not read");
-  const std::string network = Write("network.json", "{}");
-  const json error = service_->Error(6, {"models", "import", pickle, "--kind",
-                                         "teacher", "--network", network});
-  EXPECT_EQ(error["code"], "UNIMPLEMENTED");
-  EXPECT_EQ(error["reason"], "NOT_IMPLEMENTED");
-  EXPECT_THAT(error["message"],
-              AllOf(HasSubstr("cannot do this yet: import of EDM pickles"),
-                    HasSubstr("convert the weights to safetensors")));
 }
 
 TEST_F(SpecErrorsTest, ValidateOnlyFillsInDefaultsAndMakesNoJob) {
