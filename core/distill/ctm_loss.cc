@@ -126,11 +126,19 @@ absl::Status CtmLossOptions::Validate() const {
     return OutOfRange("denoising_weight", denoising_weight,
                       "0 (none) or positive");
   }
+  if (!std::isfinite(jump_weight_exponent)) {
+    return OutOfRange("jump_weight_exponent", jump_weight_exponent, "finite");
+  }
   if (!(dsm_p_std > 0)) return OutOfRange("dsm_p_std", dsm_p_std, "positive");
   if (!(dsm_grid_fraction >= 0 && dsm_grid_fraction <= 1)) {
     return OutOfRange("dsm_grid_fraction", dsm_grid_fraction, "in [0, 1]");
   }
   return absl::OkStatus();
+}
+
+at::Tensor JumpWeight(const at::Tensor& t, const at::Tensor& s,
+                      double exponent) {
+  return (1 - s / t).pow(-exponent);
 }
 
 CtmLoss::CtmLoss(const CtmLossOptions& options,
@@ -213,23 +221,36 @@ void CtmLoss::Consistency(const nn::ConsistencyModel& student,
   r->x_u = HeunAlongGrid(teacher, r->x_t, grid_, draws.index, k, c);
   {
     torch::NoGradGuard no_grad;
-    const nn::ConsistencyModel& inner =
-        options_.ema_inner_target ? target : student;
-    same_masks(0);
-    const at::Tensor x_s = JumpMovingRows(inner, r->x_u, r->u, r->s, c, all);
+    at::Tensor x = r->x_u, from = r->u;
+    if (options_.target_inner != CtmTargetInner::kNone) {
+      const bool ema = options_.target_inner == CtmTargetInner::kEma;
+      same_masks(0);
+      x = JumpMovingRows(ema ? target : student, x, from, r->s, c, all);
+      from = r->s;
+    }
     same_masks(1);
-    r->target = JumpMovingRows(target, x_s, r->s, eps, c, all);
+    r->target = JumpMovingRows(target, x, from, eps, c, all);
   }
+  const at::Tensor& via =
+      options_.estimate_via == CtmEstimateVia::kU ? r->u : r->s;
   same_masks(0);
-  const at::Tensor x_s = student.Jump(r->x_t, r->t, r->s, c);
+  const at::Tensor x_via = student.Jump(r->x_t, r->t, via, c);
   same_masks(1);
-  // CTM, Eq. 9: the gradient passes through the outer jump into x_s.
-  r->estimate = JumpMovingRows(target, x_s, r->s, eps, c, all);
+  // CTM, Eq. 9: the gradient passes through the outer jump into x_via.
+  const nn::ConsistencyModel& outer =
+      options_.estimate_outer == CtmEstimateOuter::kStudent ? student : target;
+  r->estimate = JumpMovingRows(outer, x_via, via, eps, c, all);
   r->target = r->target.to(r->estimate.scalar_type());
   r->consistency = distance_->PerSample(r->estimate, r->target);
-  r->consistency = r->consistency * PairWeight(options_.weight, r->t,
-                                               options_.schedule.sigma_data)
-                                        .to(r->consistency.options());
+  r->consistency =
+      r->consistency * Weight(r->t, r->s).to(r->consistency.options());
+}
+
+at::Tensor CtmLoss::Weight(const at::Tensor& t, const at::Tensor& s) const {
+  const at::Tensor weight =
+      PairWeight(options_.weight, t, options_.schedule.sigma_data);
+  if (options_.jump_weight_exponent == 0) return weight;
+  return weight * JumpWeight(t, s, options_.jump_weight_exponent);
 }
 
 at::Tensor CtmLoss::Denoising(nn::EdmDenoiser& net, const LossBatch& batch,
@@ -240,9 +261,9 @@ at::Tensor CtmLoss::Denoising(nn::EdmDenoiser& net, const LossBatch& batch,
       y + draws.dsm_noise.to(y.options()) * ExpandLike(sigma, y);
   const at::Tensor d =
       net.Denoise(x, sigma, batch.labels, batch.augment, sigma);
-  const at::Tensor weight =
-      ExpandLike(EdmWeight(sigma, options_.schedule.sigma_data), y);
-  // CTM, Eq. 11, with EDM's weight.
+  const at::Tensor weight = ExpandLike(
+      PairWeight(options_.dsm_weight, sigma, options_.schedule.sigma_data), y);
+  // CTM, Eq. 11; kKarras is EDM's weight.
   return (weight * (d - y).square()).flatten(1).mean(1);
 }
 

@@ -19,6 +19,29 @@
 
 namespace retort::distill {
 
+// Who makes the target's inner jump u -> s of CTM, Eq. 9.
+enum class CtmTargetInner {
+  kStudent,  // the student itself, without gradient: the authors' default
+  kEma,      // its stop-gradient EMA
+  kNone,     // nobody: the outer jump starts from u, f_ema(x_u, u, eps)
+};
+
+// Who makes the estimate's outer jump to eps.
+enum class CtmEstimateOuter {
+  kEma,      // the stop-gradient EMA, as in Eq. 9
+  kStudent,  // the student: the gradient is of both its jumps
+};
+
+// Where the estimate's inner jump ends and its outer jump starts.
+enum class CtmEstimateVia {
+  kS,  // Eq. 9
+  kU,  // where the teacher's steps end and the target's jumps start
+};
+
+// kNone, estimate_outer, estimate_via, jump_weight_exponent and dsm_weight are
+// options of the authors' code (sony/ctm, karras_diffusion.py: get_ctm_target,
+// get_ctm_estimate, get_weightings) that its defaults leave alone; no job sets
+// them, they are here for parity.
 struct CtmLossOptions {
   math::NoiseSchedule schedule;
   int64_t num_times = 18;  // N, points of the time grid; at least 2
@@ -29,11 +52,15 @@ struct CtmLossOptions {
   int64_t max_ode_steps = 17;
   bool weight_steps_by_k = true;
 
-  // The inner jump of the target: by the student itself without gradient
-  // (false, the authors' default) or by its stop-gradient EMA (true).
-  bool ema_inner_target = false;
+  CtmTargetInner target_inner = CtmTargetInner::kStudent;
+  CtmEstimateOuter estimate_outer = CtmEstimateOuter::kEma;
+  CtmEstimateVia estimate_via = CtmEstimateVia::kS;
 
-  CmWeight weight = CmWeight::kUniform;  // of the consistency loss, by t
+  // The consistency loss is weighted by PairWeight(weight, t) times
+  // JumpWeight(t, s, jump_weight_exponent); 0: by t alone.
+  CmWeight weight = CmWeight::kUniform;
+  double jump_weight_exponent = 0;
+  CmWeight dsm_weight = CmWeight::kKarras;  // of the denoising loss, by sigma
 
   // total = consistency_weight L_ctm + denoising_weight w L_dsm. A zero
   // denoising_weight saves the whole of that loss.
@@ -55,6 +82,11 @@ struct CtmLossOptions {
   absl::Status Validate() const;
 };
 
+// Returns (1 - s/t)^-exponent, the weight "uniform_g" of the authors' code,
+// which evens out how far the jumps t -> s carry; t > s, all float64 [n].
+at::Tensor JumpWeight(const at::Tensor& t, const at::Tensor& s,
+                      double exponent);
+
 struct CtmDraws {
   int64_t ode_steps = 1;  // k
   at::Tensor index;       // int64 [n]; t = grid[index], u = grid[index + k]
@@ -65,10 +97,11 @@ struct CtmDraws {
 };
 
 struct CtmLossResult {
-  at::Tensor t, u, s;          // float64 [n]
-  at::Tensor x_t, x_u;         // x_u: the teacher's Heun^k from x_t
-  at::Tensor estimate;         // f_ema(f_theta(x_t, t, s), s, eps)
-  at::Tensor target;           // f_ema(f_sg(x_u, u, s), s, eps)
+  at::Tensor t, u, s;   // float64 [n]
+  at::Tensor x_t, x_u;  // x_u: the teacher's Heun^k from x_t
+  // By default f_ema(f_theta(x_t, t, s), s, eps) and
+  // f_ema(f_sg(x_u, u, s), s, eps).
+  at::Tensor estimate, target;
   at::Tensor consistency;      // [n], weighted
   at::Tensor denoising;        // [n], times w; undefined if it has no weight
   double adaptive_weight = 1;  // w
@@ -145,6 +178,7 @@ class CtmLoss {
                    const nn::ConsistencyModel& target, nn::EdmDenoiser& teacher,
                    const LossBatch& batch, const CtmDraws& draws,
                    uint64_t dropout_seed, CtmLossResult* r) const;
+  at::Tensor Weight(const at::Tensor& t, const at::Tensor& s) const;
   at::Tensor Denoising(nn::EdmDenoiser& net, const LossBatch& batch,
                        const CtmDraws& draws) const;
 

@@ -285,41 +285,77 @@ absl::Status RunCmLoss(CaseContext& c) {
 
 // --- Consistency trajectory models -------------------------------------------
 
-// An error unless a setting has one of the values that we implement.
+// An error unless a setting that decides what is computed is absent or has the
+// one value that we implement.
 absl::Status CheckSetting(const json& args, const std::string& name,
-                          const std::string& known) {
-  const json value = args.value(name, json(known));
-  if (value == json(known)) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat(
-      "args.", name, " = ", value.dump(), "; only ", known, " is implemented"));
+                          const json& known) {
+  const json value = args.value(name, known);
+  if (value == known) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat("args.", name, " = ", value.dump(), "; only ", known.dump(),
+                   " is implemented"));
+}
+
+// Returns the choice that a setting names; the first one if it is absent.
+template <typename T>
+absl::StatusOr<T> Choice(
+    const json& args, const std::string& name,
+    const std::vector<std::pair<std::string, T>>& choices) {
+  const std::string value = args.value(name, choices.front().first);
+  for (const auto& [known, choice] : choices) {
+    if (value == known) return choice;
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("args.", name, " = \"", value, "\" is not implemented"));
 }
 
 absl::StatusOr<distill::CtmLossOptions> CtmOptions(const CaseContext& c) {
+  using distill::CtmEstimateOuter;
+  using distill::CtmTargetInner;
   const json args = c.config().value("args", json::object());
-  RETORT_RETURN_IF_ERROR(
-      CheckSetting(args, "ctm_estimate_outer_type", "target_model_sg"));
-  RETORT_RETURN_IF_ERROR(
-      CheckSetting(args, "ctm_estimate_inner_type", "model"));
-  RETORT_RETURN_IF_ERROR(CheckSetting(args, "outer_parametrization", "euler"));
-  RETORT_RETURN_IF_ERROR(CheckSetting(args, "inner_parametrization", "edm"));
-  RETORT_RETURN_IF_ERROR(
-      CheckSetting(args, "diffusion_weight_schedule", "karras_weight"));
-  if (args.value("ctm_target_matching", false)) {
-    return absl::UnimplementedError("args.ctm_target_matching = true");
+  const std::vector<std::pair<std::string, json>> fixed = {
+      {"training_mode", "ctm"},
+      {"ctm_estimate_inner_type", "model"},
+      {"outer_parametrization", "euler"},
+      {"inner_parametrization", "edm"},
+      {"loss_norm", "lpips"},
+      {"time_continuous", false},
+      {"self_learn", false},
+      {"target_subtract", false},
+      {"gan_training", false}};
+  for (const auto& [name, known] : fixed) {
+    RETORT_RETURN_IF_ERROR(CheckSetting(args, name, known));
   }
   distill::CtmLossOptions options;
   options.schedule = CaseSchedule(args);
   options.num_times = c.config().value("start_scales", options.num_times);
   options.max_ode_steps = options.num_times - 1;
-  const std::string inner =
-      args.value("ctm_target_inner_type", std::string("model_sg"));
-  if (inner != "model_sg" && inner != "target_model_sg") {
-    return absl::UnimplementedError("args.ctm_target_inner_type = " + inner);
+  RETORT_ASSIGN_OR_RETURN(
+      options.target_inner,
+      Choice<CtmTargetInner>(args, "ctm_target_inner_type",
+                             {{"model_sg", CtmTargetInner::kStudent},
+                              {"target_model_sg", CtmTargetInner::kEma},
+                              {"no", CtmTargetInner::kNone}}));
+  RETORT_ASSIGN_OR_RETURN(
+      options.estimate_outer,
+      Choice<CtmEstimateOuter>(args, "ctm_estimate_outer_type",
+                               {{"target_model_sg", CtmEstimateOuter::kEma},
+                                {"model", CtmEstimateOuter::kStudent}}));
+  if (args.value("ctm_target_matching", false)) {
+    options.estimate_via = distill::CtmEstimateVia::kU;
   }
-  options.ema_inner_target = inner == "target_model_sg";
-  RETORT_ASSIGN_OR_RETURN(options.weight,
-                          distill::ParseCmWeight(args.value(
-                              "weight_schedule", std::string("uniform"))));
+  const std::string weight =
+      args.value("weight_schedule", std::string("uniform"));
+  if (weight == "uniform_g") {
+    options.jump_weight_exponent =
+        args.value("weight_schedule_multiplier", 1.0);
+  } else {
+    RETORT_ASSIGN_OR_RETURN(options.weight, distill::ParseCmWeight(weight));
+  }
+  RETORT_ASSIGN_OR_RETURN(
+      options.dsm_weight,
+      distill::ParseCmWeight(args.value("diffusion_weight_schedule",
+                                        std::string("karras_weight"))));
   options.consistency_weight = args.value("consistency_weight", 1.0);
   options.denoising_weight = args.value("diffusion_training", true)
                                  ? args.value("denoising_weight", 1.0)

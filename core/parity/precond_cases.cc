@@ -11,8 +11,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
 #include "core/distill/cm_loss.h"
+#include "core/distill/ctm_loss.h"
 #include "core/distill/edm_loss.h"
 #include "core/math/consistency_schedule.h"
 #include "core/math/edm_precond.h"
@@ -144,6 +146,7 @@ void CompareEma(CaseContext& c, const TensorMap& io) {
   }
 }
 
+constexpr char kJumpWeight[] = "uniform_g_mult";  // then the exponent
 constexpr char kNoSuchWeight[] = "this project has no such weight";
 
 // Weights by their names in the references; the rest is reported.
@@ -157,11 +160,17 @@ void CompareWeights(CaseContext& c, const TensorMap& io, const at::Tensor& t,
       actual = distill::EdmWeight(t, sigma_data);
     } else if (const auto weight = distill::ParseCmWeight(kind); weight.ok()) {
       actual = distill::PairWeight(*weight, t, sigma_data);
-    } else if (!absl::EndsWith(name, "_s")) {
+    } else if (absl::EndsWith(name, "_s")) {
+      continue;  // an input of a weight
+    } else if (double exponent = 0;
+               absl::StartsWith(kind, kJumpWeight) &&
+               absl::SimpleAtod(absl::StripPrefix(kind, kJumpWeight),
+                                &exponent) &&
+               io.count(name + "_s") > 0) {
+      actual = distill::JumpWeight(t, io.at(name + "_s"), exponent);
+    } else {
       c.NotCompared(name, kNoSuchWeight);
       continue;
-    } else {
-      continue;  // an input of such a weight
     }
     c.Compare(name, actual, expected, tolerance);
   }

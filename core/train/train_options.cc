@@ -110,7 +110,7 @@ json LossJson(const TrainOptions& o) {
   loss["num_times"] = c.num_times;
   loss["max_ode_steps"] = c.max_ode_steps;
   loss["weight_steps_by_k"] = c.weight_steps_by_k;
-  loss["ema_inner_target"] = c.ema_inner_target;
+  loss["ema_inner_target"] = c.target_inner == distill::CtmTargetInner::kEma;
   loss["weight"] = static_cast<int>(c.weight);
   loss["consistency_weight"] = c.consistency_weight;
   loss["denoising_weight"] = c.denoising_weight;
@@ -119,6 +119,21 @@ json LossJson(const TrainOptions& o) {
   loss["dsm_p_mean"] = c.dsm_p_mean;
   loss["dsm_p_std"] = c.dsm_p_std;
   loss["dsm_grid_fraction"] = c.dsm_grid_fraction;
+  // Only where they are used: older checkpoints do not have them.
+  const distill::CtmLossOptions plain;
+  if (c.target_inner == distill::CtmTargetInner::kNone) {
+    loss["target_inner"] = "none";
+  }
+  if (c.estimate_outer != plain.estimate_outer) {
+    loss["estimate_outer"] = "student";
+  }
+  if (c.estimate_via != plain.estimate_via) loss["estimate_via"] = "u";
+  if (c.jump_weight_exponent != plain.jump_weight_exponent) {
+    loss["jump_weight_exponent"] = c.jump_weight_exponent;
+  }
+  if (c.dsm_weight != plain.dsm_weight) {
+    loss["dsm_weight"] = static_cast<int>(c.dsm_weight);
+  }
   return loss;
 }
 

@@ -211,7 +211,9 @@ absl::StatusOr<train::TrainOptions> ToTrainOptions(
   options.ctm.max_ode_steps = Or<int64_t>(spec.max_ode_steps(), times - 1);
   options.ctm.weight_steps_by_k =
       spec.step_strategy() != v1::DistillSpec::STEP_STRATEGY_UNIFORM;
-  options.ctm.ema_inner_target = spec.target_inner_ema();
+  if (spec.target_inner_ema()) {
+    options.ctm.target_inner = distill::CtmTargetInner::kEma;
+  }
   const double dsm = Or(spec.dsm_weight(), 1.0);
   options.ctm.denoising_weight = dsm < 0 ? 0 : dsm;
   options.gan = ToGanOptions(spec.gan());

@@ -1,6 +1,7 @@
 #include "core/distill/ctm_loss.h"
 
 #include <gtest/gtest.h>
+#include <torch/autograd.h>
 
 #include <array>
 #include <cmath>
@@ -140,6 +141,84 @@ TEST(CtmLossTest, AdaptiveWeightWaitsForItsFirstStep) {
             1.0);
 }
 
+TEST(CtmLossTest, AJumpWeighsMoreTheShorterItIs) {
+  const at::Tensor t = at::full({1}, 4.0, at::kDouble);
+  // 1 / (1 - 3/4) = 4.
+  EXPECT_DOUBLE_EQ(JumpWeight(t, t * 0.75, 1).item<double>(), 4);
+  EXPECT_DOUBLE_EQ(JumpWeight(t, t * 0.75, 1.5).item<double>(), 8);
+  EXPECT_DOUBLE_EQ(JumpWeight(t, t * 0.75, 0).item<double>(), 1);
+}
+
+// Four pairs whose times t > u > s > eps all differ.
+CtmDraws Jumps() {
+  CtmDraws draws = MakeLoss().Draw(1, 0, Range(4), {1, 8, 8});
+  draws.ode_steps = 2;
+  draws.index = at::tensor({0, 3, 8, 12}, at::kLong);
+  draws.index_s = at::tensor({5, 9, 16, 15}, at::kLong);
+  return draws;
+}
+
+at::Tensor Eps(const CtmLossResult& r) { return at::full_like(r.s, 0.002); }
+
+TEST(CtmLossTest, LossIsWeightedByTheJump) {
+  Models s;
+  const CtmLossResult plain = s.Run(MakeLoss(), Jumps());
+  const CtmLossResult weighted =
+      s.Run(MakeLoss({.jump_weight_exponent = 2}), Jumps());
+  const at::Tensor w = (plain.t / (plain.t - plain.s)).square();
+  EXPECT_TRUE(at::allclose(weighted.consistency,
+                           plain.consistency * w.to(at::kFloat), 1e-5));
+}
+
+TEST(CtmLossTest, DenoisingLossIsWeightedAsAsked) {
+  Models s;
+  const CtmDraws draws = Jumps();
+  const CtmLossResult karras =
+      s.Run(MakeLoss({.adaptive_weight = false}), draws);
+  const CtmLossResult uniform = s.Run(
+      MakeLoss({.dsm_weight = CmWeight::kUniform, .adaptive_weight = false}),
+      draws);
+  const at::Tensor w = draws.dsm_sigma.pow(-2) + 4;  // sd = 1/2
+  EXPECT_TRUE(at::allclose(karras.denoising,
+                           uniform.denoising * w.to(at::kFloat), 1e-5));
+}
+
+TEST(CtmLossTest, TargetWithoutInnerJumpIsTheAveragesJumpFromTheTeachersEnd) {
+  Models m;
+  const CtmLossResult r =
+      m.Run(MakeLoss({.target_inner = CtmTargetInner::kNone}), Jumps());
+  torch::NoGradGuard no_grad;
+  EXPECT_TRUE(
+      at::allclose(r.target, m.target.Jump(r.x_u, r.u, Eps(r)), 1e-5, 1e-6));
+}
+
+TEST(CtmLossTest, EstimateMayGoByWayOfTheTeachersEnd) {
+  Models m;
+  const CtmLossResult r =
+      m.Run(MakeLoss({.estimate_via = CtmEstimateVia::kU}), Jumps());
+  torch::NoGradGuard no_grad;
+  const at::Tensor x_u = m.student.Jump(r.x_t, r.t, r.u);
+  EXPECT_TRUE(
+      at::allclose(r.estimate, m.target.Jump(x_u, r.u, Eps(r)), 1e-5, 1e-6));
+}
+
+TEST(CtmLossTest, GradientIsOfBothJumpsWhereTheStudentMakesBoth) {
+  Models m;
+  const CtmLossResult r =
+      m.Run(MakeLoss({.estimate_outer = CtmEstimateOuter::kStudent,
+                      .denoising_weight = 0}),
+            Jumps());
+  const at::Tensor gradient = m.LastGradient();
+  const at::Tensor estimate =
+      m.student.Jump(m.student.Jump(r.x_t, r.t, r.s), r.s, Eps(r));
+  EXPECT_TRUE(at::allclose(r.estimate, estimate, 1e-5, 1e-6));
+  const at::Tensor loss =
+      MakeDistance({.name = "l2"}).value()->PerSample(estimate, r.target);
+  const at::Tensor expected = torch::autograd::grad(
+      {loss.mean()}, {m.student.denoiser().LastLayerWeight()})[0];
+  EXPECT_TRUE(at::allclose(gradient, expected, 1e-4, 1e-6));
+}
+
 TEST(CtmLossTest, LeavesTargetAndTeacherWithoutGradients) {
   const CtmLoss loss = MakeLoss();
   Models s;
@@ -160,6 +239,12 @@ TEST(CtmLossTest, GradientsReachTheLayersOfTheSecondTime) {
 
 TEST(CtmLossOptionsTest, DefaultsAreValid) {
   EXPECT_THAT(CtmLossOptions{}.Validate(), IsOk());
+}
+
+TEST(CtmLossOptionsTest, RefusesAnExponentThatIsNoNumber) {
+  EXPECT_THAT((CtmLossOptions{.jump_weight_exponent = NAN}).Validate(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("jump_weight_exponent")));
 }
 
 TEST(CtmLossOptionsTest, RefusesMoreOdeStepsThanTheGridHas) {

@@ -99,6 +99,34 @@ TEST(TrainOptionsTest, FingerprintTellsSettingsApart) {
   EXPECT_NE(a.Fingerprint(), b.Fingerprint());
 }
 
+TEST(TrainOptionsTest, FingerprintTellsFormsOfTheTrajectoryLossApart) {
+  TrainOptions plain;
+  plain.method = Method::kCtm;
+  for (const distill::CtmLossOptions& form :
+       std::vector<distill::CtmLossOptions>{
+           {.target_inner = distill::CtmTargetInner::kEma},
+           {.target_inner = distill::CtmTargetInner::kNone},
+           {.estimate_outer = distill::CtmEstimateOuter::kStudent},
+           {.estimate_via = distill::CtmEstimateVia::kU},
+           {.jump_weight_exponent = 1},
+           {.dsm_weight = distill::CmWeight::kUniform}}) {
+    TrainOptions other = plain;
+    other.ctm = form;
+    EXPECT_NE(other.Fingerprint(), plain.Fingerprint());
+  }
+}
+
+TEST(TrainOptionsTest, FingerprintNamesOnlyFormsThatOlderCheckpointsLack) {
+  TrainOptions plain;
+  plain.method = Method::kCtm;
+  const nlohmann::json loss = plain.Fingerprint()["loss"];
+  EXPECT_EQ(loss["ema_inner_target"], false);
+  for (const char* name : {"target_inner", "estimate_outer", "estimate_via",
+                           "jump_weight_exponent", "dsm_weight"}) {
+    EXPECT_FALSE(loss.contains(name)) << name;
+  }
+}
+
 TrainOptions Growing(Curriculum curriculum) {
   TrainOptions options;
   options.method = Method::kCm;
