@@ -19,7 +19,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-default=fitted-denoiser
+default=fitted-spectral
 out="$here/demo-out"
 precond=$default
 keep=0
@@ -125,7 +125,7 @@ retort models export fashion-mnist-preconditioning --file preconditioning.svg --
 
 student="student-$precond"
 if [ "$precond" = "$default" ]; then
-  why="the default: the best of all at this length (docs/experiments/demo.md)"
+  why="the default: the best of all at two steps and this length (docs/experiments/demo.md)"
 else
   why="chosen; the default would be $default"
 fi

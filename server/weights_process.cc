@@ -22,14 +22,12 @@ absl::Status BadWeights(absl::string_view what) {
 
 }  // namespace
 
-absl::StatusOr<nlohmann::json> WeightsProcess::Run(
-    const std::vector<std::string>& arguments, const std::string& wrong,
-    std::function<bool()> stop) {
+absl::StatusOr<nlohmann::json> WeightsProcess::Run(const Task& task) {
   std::vector<std::string> argv = {worker_binary_};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  argv.insert(argv.end(), task.arguments.begin(), task.arguments.end());
   executor::SubprocessOptions options;
   options.timeout = kTimeout;
-  options.stop = std::move(stop);
+  options.stop = task.stop;
   const auto run = executor::RunToEnd(argv, options);
   if (absl::IsCancelled(run.status())) return run.status();
   if (!run.ok()) {
@@ -40,10 +38,12 @@ absl::StatusOr<nlohmann::json> WeightsProcess::Run(
                                                 /*allow_exceptions=*/false);
   if (!answer.is_object() || !answer.contains("ok") ||
       !answer["ok"].is_boolean()) {
-    return BadWeights(absl::StrCat(
+    const std::string died = absl::StrCat(
         "the worker that was to load the weights ended with ",
-        run->exit.ToString(), "; check that the file is whole. It said: ",
-        run->stderr_text.substr(0, kMaxSaid)));
+        run->exit.ToString(), "; the server may have run out of memory",
+        task.callers_file ? ", or the file may be damaged" : "",
+        ". It said: ", run->stderr_text.substr(0, kMaxSaid));
+    return task.callers_file ? BadWeights(died) : absl::InternalError(died);
   }
   if (answer["ok"].get<bool>()) return answer;
   const nlohmann::json error = answer.value("error", nlohmann::json());
@@ -53,21 +53,23 @@ absl::StatusOr<nlohmann::json> WeightsProcess::Run(
   const std::string code = answer.value("code", "");
   if (code == "RESOURCE_EXHAUSTED") return absl::ResourceExhaustedError(said);
   if (code == "DATA_LOSS") return absl::DataLossError(said);
-  return BadWeights(absl::StrCat(wrong, ": ", said));
+  const std::string what = absl::StrCat(task.wrong, ": ", said);
+  return task.callers_file ? BadWeights(what)
+                           : absl::FailedPreconditionError(what);
 }
 
 absl::StatusOr<int64_t> WeightsProcess::Check(const std::string& dir) {
   RETORT_ASSIGN_OR_RETURN(
       const nlohmann::json answer,
-      Run({"--check-model", dir}, "the weights do not fit"));
+      Run({{"--check-model", dir}, "the weights do not fit"}));
   return answer.value("parameters", int64_t{0});
 }
 
 absl::StatusOr<registry::WeightsTool::Converted> WeightsProcess::Convert(
     const std::string& file, const std::string& weights) {
   RETORT_ASSIGN_OR_RETURN(const nlohmann::json answer,
-                          Run({"--import-weights", file, "--out", weights},
-                              "the file cannot be imported"));
+                          Run({{"--import-weights", file, "--out", weights},
+                               "the file cannot be imported"}));
   return Converted{answer.value("network", nlohmann::json()),
                    answer.value("form", "")};
 }
@@ -75,8 +77,10 @@ absl::StatusOr<registry::WeightsTool::Converted> WeightsProcess::Convert(
 absl::Status WeightsProcess::Export(const std::string& dir,
                                     const std::string& file,
                                     std::function<bool()> stop) {
-  return Run({"--export-weights", dir, "--out", file},
-             "the model cannot be converted", std::move(stop))
+  return Run({{"--export-weights", dir, "--out", file},
+              "the model cannot be converted",
+              /*callers_file=*/false,
+              std::move(stop)})
       .status();
 }
 

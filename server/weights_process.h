@@ -13,8 +13,8 @@ namespace retort {
 //   --check-model DIR, --import-weights FILE --out FILE,
 //   --export-weights DIR --out FILE
 // which prints {"ok": bool, "error": string, ...}. Hostile weights cost that
-// process only, which is also what INVALID_ARGUMENT says when it dies of them.
-// A run that hangs is killed.
+// process only, which is also what INVALID_ARGUMENT says when it dies of those
+// that were sent. A run that hangs is killed.
 class WeightsProcess : public registry::WeightsTool {
  public:
   explicit WeightsProcess(std::string worker_binary)
@@ -27,10 +27,15 @@ class WeightsProcess : public registry::WeightsTool {
                       std::function<bool()> stop) override;
 
  private:
-  // Returns the answer if it is one that says ok. `wrong` begins the error.
-  absl::StatusOr<nlohmann::json> Run(const std::vector<std::string>& arguments,
-                                     const std::string& wrong,
-                                     std::function<bool()> stop = nullptr);
+  struct Task {
+    std::vector<std::string> arguments;
+    std::string wrong;  // begins the error
+    // Whether the file came from the caller, whose fault an error then is.
+    bool callers_file = true;
+    std::function<bool()> stop;
+  };
+  // Returns the answer if it is one that says ok.
+  absl::StatusOr<nlohmann::json> Run(const Task& task);
 
   const std::string worker_binary_;
 };

@@ -245,7 +245,7 @@ absl::Status Trainer::Step() {
   if (state_->loss_scale.dynamic()) metrics["loss_scale"] = input.loss_scale;
   RETORT_ASSIGN_OR_RETURN(
       const Verdict verdict,
-      Judge(metrics["loss"], norm + GradientNorm(adversary)));
+      Judge(metrics["loss"], norm, GradientNorm(adversary)));
   if (verdict == Verdict::kRolledBack) return absl::OkStatus();
   if (verdict == Verdict::kReplace) {
     ReplaceNonFiniteGradients(parameters);
@@ -270,8 +270,9 @@ absl::Status Trainer::Step() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Trainer::Verdict> Trainer::Judge(double loss,
-                                                double gradient_norm) {
+absl::StatusOr<Trainer::Verdict> Trainer::Judge(double loss, double scaled_norm,
+                                                double others_norm) {
+  const double gradient_norm = scaled_norm + others_norm;
   Counters& at = state_->counters;
   if (std::isfinite(loss) && std::isfinite(gradient_norm)) {
     at.skipped_in_a_row = 0;
@@ -281,7 +282,8 @@ absl::StatusOr<Trainer::Verdict> Trainer::Judge(double loss,
   const std::string what = absl::StrCat("step ", at.step, " gave loss ", loss,
                                         " and gradient norm ", gradient_norm);
   // The scale is to blame first; it cannot shrink for ever.
-  if (std::isfinite(loss) && state_->loss_scale.Halve()) {
+  if (std::isfinite(loss) && std::isfinite(others_norm) &&
+      state_->loss_scale.Halve()) {
     ++at.skipped;
     // A halving now and then is how a loss scale finds its place, and is in
     // the metrics; one that has no room left is news.

@@ -128,7 +128,9 @@ class Trainer {
   // What becomes of a step.
   enum class Verdict { kTake, kReplace, kSkip, kRolledBack };
   // Counts the step. An error ends the run.
-  absl::StatusOr<Verdict> Judge(double loss, double gradient_norm);
+  // `others_norm`: of gradients that the loss scale has no part in.
+  absl::StatusOr<Verdict> Judge(double loss, double scaled_norm,
+                                double others_norm);
   // `what` says why. An error ends the run.
   absl::Status RollBack(const std::string& what);
   double LearningRate() const;

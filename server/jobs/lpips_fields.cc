@@ -48,7 +48,9 @@ std::string CheckModels(const std::string& at, const LpipsModels& models,
 
 void ResolveLpips(const std::string& at, const LpipsModels& models,
                   v1::LpipsSpec* lpips, SpecProblems* problems) {
-  const int64_t own_side = ResolutionOf(models.teacher);
+  const int64_t own_side = models.teacher.name().empty()
+                               ? models.data_side
+                               : ResolutionOf(models.teacher);
   if (lpips->resize() == 0) {
     lpips->set_resize(own_side < kLargeSide ? kDefaultSide : -1);
   }

@@ -1,6 +1,7 @@
 #ifndef RETORT_SERVER_JOBS_LPIPS_FIELDS_H_
 #define RETORT_SERVER_JOBS_LPIPS_FIELDS_H_
 
+#include <cstdint>
 #include <string>
 
 #include "retort/v1/model_service.pb.h"
@@ -16,6 +17,7 @@ struct LpipsModels {
   v1::Model teacher;
   v1::Model backbone;
   v1::Model heads;
+  int64_t data_side = 0;  // of the images where there is no teacher
 };
 
 // Where the weights are to be had; said where a spec names none.

@@ -50,8 +50,9 @@ std::string Shortest(double value) {
 
 class Resolution {
  public:
-  Resolution(const ResolverLimits& limits, ModelLookup* models)
-      : limits_(limits), models_(models) {}
+  Resolution(const ResolverLimits& limits, ModelLookup* models,
+             bool only_estimate)
+      : limits_(limits), models_(models), only_estimate_(only_estimate) {}
 
   absl::Status Run(v1::JobSpec* spec) {
     Resources(spec->mutable_resources());
@@ -112,6 +113,7 @@ class Resolution {
                       absl::StrCat("is ", resources->cpu_threads(),
                                    ", but this service has ", limits_.cpu_slots,
                                    " CPU slots; ask for at most that many"));
+    if (only_estimate_) return;
     if (resources->world_size() > 1) {
       problems_.Fail(service::NotImplemented(
           "jobs of more than one process (resources.world_size > 1)",
@@ -487,7 +489,8 @@ class Resolution {
         ModelOf(named.backbone(), {v1::Model::KIND_PERCEPTUAL},
                 field + ".backbone", kBackboneRemedy),
         ModelOf(named.heads(), {v1::Model::KIND_PERCEPTUAL}, field + ".heads",
-                kHeadsRemedy)};
+                kHeadsRemedy),
+        task->data().resolution()};
     ResolveLpips(field, models, task->mutable_lpips(), &problems_);
   }
 
@@ -559,6 +562,7 @@ class Resolution {
 
   const ResolverLimits limits_;
   ModelLookup* const models_;
+  const bool only_estimate_;
   SpecProblems problems_;
 };
 
@@ -566,8 +570,9 @@ class Resolution {
 
 }  // namespace
 
-absl::Status SpecResolver::Resolve(v1::JobSpec* spec) const {
-  return Resolution(limits_, models_).Run(spec);
+absl::Status SpecResolver::Resolve(v1::JobSpec* spec,
+                                   bool only_estimate) const {
+  return Resolution(limits_, models_, only_estimate).Run(spec);
 }
 
 absl::Status SpecResolver::CheckModelIsNew(const std::string& project,

@@ -31,7 +31,9 @@ class SpecResolver {
   // Resolves in place. Errors: InvalidArgument (SPEC_INVALID; BadRequest lists
   // every wrong field as "job.spec....", with cause and remedy), NotFound (a
   // model), Unimplemented (NOT_IMPLEMENTED). On error `spec` is half resolved.
-  absl::Status Resolve(v1::JobSpec* spec) const;
+  // A spec that is only estimated may ask for what jobs cannot run with yet
+  // (world_size, gpus).
+  absl::Status Resolve(v1::JobSpec* spec, bool only_estimate = false) const;
 
   // Checks that the model that a job of this id would make can be called so:
   // AlreadyExists (ALREADY_EXISTS) if there is one of that name. Better known

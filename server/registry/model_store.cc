@@ -491,10 +491,18 @@ absl::StatusOr<std::string> ModelStore::ConvertForExport(
   RETORT_ASSIGN_OR_RETURN(const v1::Model model, Get(name));
   RETORT_ASSIGN_OR_RETURN(const std::string dir, Dir(name));
   RETORT_RETURN_IF_ERROR(CheckRoom(model.bytes()));
-  const std::string path =
+  const std::string folder =
       absl::StrCat(data_dir_.incoming_dir(), "/", service::MakeId("export"));
-  RETORT_RETURN_IF_ERROR(tool_->Export(dir, path, std::move(stop)));
-  return path;
+  RETORT_RETURN_IF_ERROR(base::MakeDirs(folder));
+  const absl::Status exported = tool_->Export(
+      dir, absl::StrCat(folder, "/", kExportedFile), std::move(stop));
+  if (exported.ok()) return folder;
+  // A process that was killed leaves what it had written under other names.
+  const absl::Status removed = base::RemoveTree(folder);
+  if (!removed.ok()) {
+    RETORT_LOG(warn, "cannot remove an export: {}", removed.ToString());
+  }
+  return exported;
 }
 
 absl::Status ModelStore::SetState(const std::string& name, RowState state) {

@@ -30,6 +30,9 @@ struct ModelStoreOptions {
   int64_t reserve_bytes = int64_t{64} << 20;
 };
 
+// Of ModelStore::ConvertForExport.
+inline constexpr char kExportedFile[] = "weights.pt";
+
 // The models: folders <data_dir>/models/<id>/, each with a row in retort.db.
 // A model is there when its row says so, and then its folder is whole.
 // What a crash left between row and folder is mended by Open.
@@ -100,10 +103,11 @@ class ModelStore {
   absl::StatusOr<std::string> FilePath(const std::string& name,
                                        const std::string& file) const;
 
-  // Writes the model's weights as torch.save does and returns the file's path;
-  // the caller removes it. Blocks for seconds; Cancelled once `stop` says true.
-  // INVALID_ARGUMENT for a model that has no tensors, RESOURCE_EXHAUSTED
-  // without room for the copy, and the errors of Dir.
+  // Writes the model's weights as torch.save does. Returns a folder with the
+  // file kExportedFile in it, which the caller removes; leaves nothing on an
+  // error, whatever had been written by then. Blocks for seconds; Cancelled
+  // once `stop` says true. INVALID_ARGUMENT for a model that has no tensors,
+  // RESOURCE_EXHAUSTED without room for the copy, and the errors of Dir.
   absl::StatusOr<std::string> ConvertForExport(const std::string& name,
                                                std::function<bool()> stop);
 

@@ -33,14 +33,18 @@ ExportReactor::ExportReactor(const v1::ExportModelRequest& request,
 }
 
 void ExportReactor::Convert(const std::string& name) {
-  const auto path =
+  const auto folder =
       models_->ConvertForExport(name, [this] { return cancelled_.load(); });
-  const absl::Status opened = Open(path);
-  if (path.ok()) {  // it lives on while it is open
-    const absl::Status removed = base::RemoveTree(*path);
-    if (!removed.ok()) {
-      RETORT_LOG(warn, "cannot remove an export: {}", removed.ToString());
-    }
+  if (!folder.ok()) {
+    Begin(folder.status());
+    return;
+  }
+  const absl::Status opened =
+      Open(absl::StrCat(*folder, "/", registry::kExportedFile));
+  // What is open lives on.
+  const absl::Status removed = base::RemoveTree(*folder);
+  if (!removed.ok()) {
+    RETORT_LOG(warn, "cannot remove an export: {}", removed.ToString());
   }
   Begin(opened);
 }

@@ -122,7 +122,8 @@ absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
   *new_job.job.mutable_labels() = request.job().labels();
   *new_job.job.mutable_spec() = request.job().spec();
   absl::MutexLock lock(store_->models_mutex());
-  RETORT_RETURN_IF_ERROR(resolver_->Resolve(new_job.job.mutable_spec()));
+  RETORT_RETURN_IF_ERROR(
+      resolver_->Resolve(new_job.job.mutable_spec(), request.validate_only()));
   if (!new_job.job_id.empty()) {
     RETORT_RETURN_IF_ERROR(store_->CheckIsNew(
         service::ResourceName{new_job.project, service::kJobs, new_job.job_id}

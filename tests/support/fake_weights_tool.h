@@ -47,7 +47,10 @@ class FakeWeightsTool : public registry::WeightsTool {
   absl::Status Export(const std::string& dir, const std::string& file,
                       std::function<bool()>) override {
     absl::MutexLock lock(&mutex_);
-    if (!status_.ok()) return status_;
+    if (!status_.ok()) {  // as a process that is killed half-way
+      RETORT_CHECK_OK(base::AtomicWriteFile(file + ".tmp.1.0", "half"));
+      return status_;
+    }
     return base::AtomicWriteFile(file, "torch of " + dir);
   }
 

@@ -76,6 +76,22 @@ TEST_F(LpipsFieldsTest, DefaultsAreThoseOfTheAuthorsOfCm) {
   EXPECT_EQ(lpips().resize(), -1);
 }
 
+TEST_F(LpipsFieldsTest, WithoutATeacherTheDataSayHowLargeImagesAre) {
+  const auto side = [&](int resolution) {
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        absl::StrCat("distill { method: METHOD_CT data { dataset: "
+                     "DATASET_IMAGES path: '/a.zip' resolution: ",
+                     resolution, " } training { iterations: 10 } ", kWeights,
+                     "} }"),
+        &spec_));
+    EXPECT_THAT(SpecResolver({.cpu_slots = 2}, &models_).Resolve(&spec_),
+                IsOk());
+    return lpips().resize();
+  };
+  EXPECT_EQ(side(64), 224);
+  EXPECT_EQ(side(256), -1);
+}
+
 TEST_F(LpipsFieldsTest, WithoutWeightsSaysWhereToGetThem) {
   EXPECT_THAT(Resolve("distance: DISTANCE_LPIPS lpips { resize: 224 }"),
               StatusIs(kBad, AllOf(HasSubstr("job.spec.distill.lpips.backbone"),

@@ -333,6 +333,16 @@ TEST_F(SpecResolverTest, SaysWhatThisBuildCannotDo) {
   }
 }
 
+TEST_F(SpecResolverTest, WhatOnlyRunsElsewhereIsEstimatedAllTheSame) {
+  v1::JobSpec spec = Parse(
+      "train_teacher { training { iterations: 1 } } "
+      "resources { world_size: 32 gpus: 1 }");
+  EXPECT_THAT(SpecResolver({.cpu_slots = 2}, &models_)
+                  .Resolve(&spec, /*only_estimate=*/true),
+              IsOk());
+  EXPECT_EQ(spec.resources().world_size(), 32);
+}
+
 TEST_F(SpecResolverTest, AugmentationIsAProbability) {
   EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } "
                       "augment_probability: 1 }"),

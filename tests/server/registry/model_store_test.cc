@@ -263,11 +263,21 @@ TEST_F(ModelStoreTest, ATorchScriptModuleIsAFeatureExtractorOfItsOwnFile) {
 TEST_F(ModelStoreTest, AnExportIsConvertedBesideTheModels) {
   const std::string bytes = testing::SmallWeights();
   ASSERT_THAT(Import(Header(bytes), bytes), IsOk());
-  RETORT_ASSERT_OK_AND_ASSIGN(const std::string path,
+  RETORT_ASSERT_OK_AND_ASSIGN(const std::string folder,
                               store_->ConvertForExport(kName, nullptr));
-  EXPECT_EQ(*base::ReadFile(path, 1000), "torch of " + *store_->Dir(kName));
+  EXPECT_EQ(*base::ReadFile(folder + "/" + kExportedFile, 1000),
+            "torch of " + *store_->Dir(kName));
   EXPECT_THAT(store_->ConvertForExport("projects/default/models/x", nullptr),
               StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(ModelStoreTest, AnExportThatIsGivenUpLeavesNothing) {
+  const std::string bytes = testing::SmallWeights();
+  ASSERT_THAT(Import(Header(bytes), bytes), IsOk());
+  tool_.Say(absl::CancelledError("given up"));
+  EXPECT_THAT(store_->ConvertForExport(kName, nullptr),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(*base::ListDir(data_dir_.incoming_dir()), IsEmpty());
 }
 
 TEST_F(ModelStoreTest, ATakenIdIsRefusedBeforeTheBytesCome) {
