@@ -55,7 +55,7 @@ absl::StatusOr<nlohmann::json> WeightsProcess::Run(const Task& task) {
   if (code == "DATA_LOSS") return absl::DataLossError(said);
   const std::string what = absl::StrCat(task.wrong, ": ", said);
   return task.callers_file ? BadWeights(what)
-                           : absl::FailedPreconditionError(what);
+                           : absl::InvalidArgumentError(what);
 }
 
 absl::StatusOr<int64_t> WeightsProcess::Check(const std::string& dir) {
