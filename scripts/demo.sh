@@ -182,8 +182,9 @@ say "done in $(since "$begin") s; look at:"
 for f in samples-1step.png samples-2step.png teacher.png preconditioning.svg summary.json; do echo "    $out/$f"; done
 say "to go on:"
 echo "    export RETORT_SERVER=$RETORT_SERVER PATH=$bin:\$PATH"
+restart="retortd --data_dir $data --listen $RETORT_SERVER --http_listen $(address_of http) &"
 if [ "$started" = 1 ] && [ "$keep" = 0 ]; then
-  echo "    retortd --data_dir $data --listen $RETORT_SERVER &    # the server ends with this script; --keep leaves it running"
+  echo "    $restart    # the server ends with this script; --keep leaves it running"
 fi
 echo "    retort jobs submit -f $recipe/distill.yaml --set spec.distill.training.iterations=2000 --watch"
 echo "    retort jobs list"
@@ -191,5 +192,5 @@ echo "    retort sample $student -n 16 --steps 2 --class 7 --grid sneakers.png"
 if [ "$keep" = 1 ]; then
   [ "$started" = 1 ] && disown "$server"
   started=0
-  say "the server keeps running (pid $server); end it with: kill $server"
+  say "the server keeps running (pid $server); end it with: kill $server; start it again with: $restart"
 fi

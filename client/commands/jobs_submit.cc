@@ -51,8 +51,10 @@ void PrintEstimate(const v1::JobEstimate& e) {
   line("images a process", absl::StrCat(e.images_per_process()));
   if (e.checkpoint_bytes() > 0) line("checkpoint", Bytes(e.checkpoint_bytes()));
   if (e.seconds_per_step() > 0) {
-    line("time a step", absl::StrFormat("%.3g s", e.seconds_per_step()));
-    line("time in all", Period(absl::Seconds(e.seconds())));
+    line("time a step",
+         absl::StrCat("at most ", Period(absl::Seconds(e.seconds_per_step()))));
+    line("time in all",
+         absl::StrCat("at most ", Period(absl::Seconds(e.seconds()))));
     line("measured", e.measured());
   }
 }
@@ -135,9 +137,10 @@ void AddJobsSubmit(CLI::App* parent, Context* context) {
       "  retort jobs submit -f teacher.yaml --id my-teacher --watch\n"
       "  retort jobs submit -f distill.yaml --set "
       "spec.distill.teacher=my-teacher "
-      "\\\n      --set spec.distill.preconditioning=fitted-denoiser\n"
-      "  retort jobs submit --preset cifar10-uncond-ctm --set "
-      "spec.distill.teacher=edm \\\n      --validate-only --measure\n"
+      "\\\n      --set spec.distill.preconditioning=fitted-state\n"
+      "  retort jobs submit --preset imagenet64-teacher \\\n      --set "
+      "spec.train_teacher.data.path=/data/imagenet-64x64.zip \\\n      "
+      "--validate-only --measure\n"
       "Enum values may be short: ctm, fitted-state, pseudo-huber. Models may "
       "be\nnamed by their id.");
 }

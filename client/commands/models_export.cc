@@ -62,6 +62,26 @@ absl::StatusOr<std::string> WeightsOf(const Context& context,
   return std::string(script ? kScript : kWeights);
 }
 
+// A state dict has no room for what a preconditioning brings along.
+absl::Status WarnOfWhatStays(const Context& context,
+                             v1::ModelService::Stub* stub,
+                             const std::string& name) {
+  v1::GetModelRequest request;
+  request.set_name(name);
+  v1::Model model;
+  RETORT_RETURN_IF_ERROR(
+      context.Call(*stub, &v1::ModelService::Stub::GetModel, request, &model));
+  if (model.preconditioning() == v1::PRECONDITIONING_KIND_FITTED_SPECTRAL) {
+    fputs(
+        "note: its coefficients per frequency (preconditioning "
+        "fitted-spectral) are no part of a state dict, so that this file alone "
+        "is not the whole model; to move it to another server export it "
+        "without --format, with its manifest.json\n",
+        stderr);
+  }
+  return absl::OkStatus();
+}
+
 // Sets what is asked for, and returns the name that it goes by.
 absl::StatusOr<std::string> WhatToExport(const Context& context,
                                          v1::ModelService::Stub* stub,
@@ -89,6 +109,7 @@ absl::StatusOr<std::string> WhatToExport(const Context& context,
                                    options.format));
   }
   request->set_conversion(v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP);
+  RETORT_RETURN_IF_ERROR(WarnOfWhatStays(context, stub, request->name()));
   return std::string("weights.pt");
 }
 

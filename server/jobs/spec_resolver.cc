@@ -306,6 +306,19 @@ class Resolution {
     }
   }
 
+  // The same error, saying which field it is about.
+  static absl::Status AtField(const absl::Status& status,
+                              const std::string& field, const char* remedy) {
+    absl::Status named(status.code(),
+                       absl::StrCat("job.spec.", field, ": ", status.message(),
+                                    *remedy != 0 ? ". " : "", remedy));
+    status.ForEachPayload(
+        [&](absl::string_view type, const absl::Cord& payload) {
+          named.SetPayload(type, payload);
+        });
+    return named;
+  }
+
   // Returns the model called `name`, which must be of one of `kinds`; an empty
   // one, of no kind, after noting the problem. `remedy` says where to get one.
   v1::Model ModelOf(const std::string& name,
@@ -325,7 +338,7 @@ class Resolution {
     }
     absl::StatusOr<v1::Model> model = models_->GetModel(name);
     if (!model.ok()) {
-      problems_.Fail(model.status());
+      problems_.Fail(AtField(model.status(), field, remedy));
       return v1::Model();
     }
     if (std::find(kinds.begin(), kinds.end(), model->kind()) == kinds.end()) {

@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
+#include "server/registry/model_manifest.h"
 #include "server/rpc/status.h"
 
 namespace retort::rpc {
@@ -22,7 +23,11 @@ ExportReactor::ExportReactor(const v1::ExportModelRequest& request,
     : models_(models), metrics_(metrics), start_(absl::Now()) {
   switch (request.conversion()) {
     case v1::ExportModelRequest::CONVERSION_UNSPECIFIED:
-      Begin(Open(models->FilePath(request.name(), request.file())));
+      Begin([&]() -> absl::Status {
+        RETORT_RETURN_IF_ERROR(
+            Open(models->FilePath(request.name(), request.file())));
+        return Expect(request.name(), request.file());
+      }());
       break;
     case v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP:
       work->Schedule([this, name = request.name()] { Convert(name); });
@@ -70,6 +75,18 @@ absl::Status ExportReactor::Open(const absl::StatusOr<std::string>& path) {
   return absl::OkStatus();
 }
 
+absl::Status ExportReactor::Expect(const std::string& name,
+                                   const std::string& file) {
+  RETORT_ASSIGN_OR_RETURN(const v1::Model model, models_->Get(name));
+  RETORT_ASSIGN_OR_RETURN(const nlohmann::json manifest,
+                          registry::ToJson(model.manifest()));
+  RETORT_ASSIGN_OR_RETURN(const registry::ModelFacts facts,
+                          registry::ParseManifest(manifest));
+  const auto found = facts.files.find(file.empty() ? facts.weights_file : file);
+  if (found != facts.files.end()) expected_sha256_ = found->second;
+  return absl::OkStatus();
+}
+
 void ExportReactor::SendNext() {
   std::string* chunk = response_.mutable_chunk();
   chunk->resize(static_cast<size_t>(std::min(left_, kPieceBytes)));
@@ -79,6 +96,16 @@ void ExportReactor::SendNext() {
     return;
   }
   left_ -= static_cast<int64_t>(chunk->size());
+  if (!expected_sha256_.empty()) {
+    hash_.Update(*chunk);
+    // The last piece stays here, so that nobody takes the file for whole.
+    if (left_ == 0 && hash_.HexDigest() != expected_sha256_) {
+      End(absl::DataLossError(absl::StrCat(
+          path_, " is damaged: it is not what the model's manifest says; ",
+          "import or make the model again")));
+      return;
+    }
+  }
   StartWrite(&response_);
 }
 

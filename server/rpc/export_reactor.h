@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/base/sha256.h"
 #include "retort/v1/model_service.pb.h"
 #include "server/metrics/service_metrics.h"
 #include "server/registry/model_store.h"
@@ -38,6 +39,8 @@ class ExportReactor : public grpc::ServerWriteReactor<v1::ExportModelResponse> {
   // Runs on the work thread.
   void Convert(const std::string& name);
   absl::Status Open(const absl::StatusOr<std::string>& path);
+  // Notes the hash that the model's manifest has for `file` ("": the weights).
+  absl::Status Expect(const std::string& name, const std::string& file);
   // Sends the first piece of what is open, or ends with the error.
   void Begin(const absl::Status& opened);
   void SendNext();
@@ -48,6 +51,8 @@ class ExportReactor : public grpc::ServerWriteReactor<v1::ExportModelResponse> {
   const absl::Time start_;
   std::atomic<bool> cancelled_{false};
   std::string path_;
+  std::string expected_sha256_;  // empty: unknown
+  base::Sha256 hash_;            // of what was read
   std::ifstream file_;
   int64_t left_ = 0;
   v1::ExportModelResponse response_;

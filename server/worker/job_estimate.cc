@@ -28,6 +28,10 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kMostMeasuredImages = 2;
+// Networks this small take batches of this size in seconds, and use a machine
+// much better with them.
+constexpr int64_t kSmallNetwork = 4'000'000;
+constexpr int64_t kMostSmallImages = 64;
 constexpr double kGiB = 1 << 30;
 
 // A process that listens to nobody.
@@ -211,8 +215,10 @@ class Estimator {
     const int64_t free = ReadProc("/proc/meminfo", "MemAvailable");
     train::FootprintOptions one = footprint_;
     int64_t needed = 0;
-    for (one.images =
-             std::min(estimate_.images_per_process(), kMostMeasuredImages);
+    for (one.images = std::min(estimate_.images_per_process(),
+                               estimate_.parameters() < kSmallNetwork
+                                   ? kMostSmallImages
+                                   : kMostMeasuredImages);
          one.images >= 1; --one.images) {
       needed = train::EstimateFootprint(one).Total();
       if (free == 0 || needed <= free) return one.images;
