@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "core/base/status_macros.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/data_fields.h"
@@ -578,6 +579,23 @@ absl::Status SpecResolver::Resolve(v1::JobSpec* spec,
 absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
                                            const std::string& job_id,
                                            const v1::JobSpec& spec) const {
+  return CheckNotTaken(project, job_id, spec,
+                       "choose another job_id, or delete that model first");
+}
+
+absl::Status SpecResolver::CheckModelsOfResumed(const std::string& project,
+                                                const std::string& job_id,
+                                                const v1::JobSpec& spec) const {
+  for (const std::string& model : ModelsOf(spec)) {
+    RETORT_RETURN_IF_ERROR(models_->GetModel(model).status());
+  }
+  return CheckNotTaken(project, job_id, spec, "delete that model first");
+}
+
+absl::Status SpecResolver::CheckNotTaken(const std::string& project,
+                                         const std::string& job_id,
+                                         const v1::JobSpec& spec,
+                                         absl::string_view remedy) const {
   if (job_id.empty() || !MakesModel(spec)) return absl::OkStatus();
   const std::string model =
       service::ResourceName{project, service::kModels, job_id}.ToString();
@@ -587,8 +605,7 @@ absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
   return service::Error(
       absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
       absl::StrCat("there is a model ", model, " already, and a job's model ",
-                   "gets the job's id; choose another job_id, or delete that ",
-                   "model first"),
+                   "gets the job's id; ", remedy),
       {{"name", model}});
 }
 

@@ -42,7 +42,18 @@ class SpecResolver {
                                const std::string& job_id,
                                const v1::JobSpec& spec) const;
 
+  // Checks that a job that was given up can run again: NotFound
+  // (RESOURCE_NOT_FOUND) if a model is gone that its spec needs, AlreadyExists
+  // as above.
+  absl::Status CheckModelsOfResumed(const std::string& project,
+                                    const std::string& job_id,
+                                    const v1::JobSpec& spec) const;
+
  private:
+  absl::Status CheckNotTaken(const std::string& project,
+                             const std::string& job_id, const v1::JobSpec& spec,
+                             absl::string_view remedy) const;
+
   const ResolverLimits limits_;
   ModelLookup* const models_;
 };
