@@ -19,6 +19,7 @@
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
 #include "server/jobs/student_fields.h"
+#include "server/jobs/timestamps.h"
 #include "server/jobs/training_fields.h"
 
 namespace retort::jobs {
@@ -583,13 +584,24 @@ absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
                        "choose another job_id, or delete that model first");
 }
 
-absl::Status SpecResolver::CheckModelsOfResumed(const std::string& project,
-                                                const std::string& job_id,
-                                                const v1::JobSpec& spec) const {
-  for (const std::string& model : ModelsOf(spec)) {
-    RETORT_RETURN_IF_ERROR(models_->GetModel(model).status());
+absl::Status SpecResolver::CheckModelsOfResumed(const v1::Job& job) const {
+  RETORT_ASSIGN_OR_RETURN(const service::ResourceName name,
+                          service::ParseName(service::kJobs, job.name()));
+  for (const std::string& needed : ModelsOf(job.spec())) {
+    RETORT_ASSIGN_OR_RETURN(const v1::Model model, models_->GetModel(needed));
+    // A job is made after its models, and a model never changes.
+    if (FromTimestamp(model.create_time()) > FromTimestamp(job.create_time())) {
+      return service::Error(
+          absl::StatusCode::kFailedPrecondition,
+          v1::ERROR_REASON_STATE_CONFLICT,
+          absl::StrCat(needed, " is not the model any more that ", job.name(),
+                       " was made for, but a newer one of that name; submit a "
+                       "new job"),
+          {{"name", needed}});
+    }
   }
-  return CheckNotTaken(project, job_id, spec, "delete that model first");
+  return CheckNotTaken(name.project, name.id, job.spec(),
+                       "delete that model first");
 }
 
 absl::Status SpecResolver::CheckNotTaken(const std::string& project,

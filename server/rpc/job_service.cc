@@ -9,7 +9,6 @@
 #include "server/base/error.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/spec_hash.h"
-#include "server/jobs/spec_models.h"
 #include "server/rpc/refused_stream.h"
 #include "server/rpc/status.h"
 #include "server/rpc/stream_logs_reactor.h"
@@ -230,17 +229,14 @@ grpc::ServerUnaryReactor* JobService::ResumeJob(
 
 absl::Status JobService::DoResume(const v1::ResumeJobRequest& request,
                                   v1::Job* response) {
-  RETORT_ASSIGN_OR_RETURN(service::ResourceName name,
-                          service::ParseName(service::kJobs, request.name()));
+  RETORT_RETURN_IF_ERROR(CheckName(request.name()));
   // No model goes until the job is there again to need it.
   absl::MutexLock lock(store_->models_mutex());
   RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord before,
                           store_->Get(request.name()));
-  const v1::JobSpec& spec = before.job.spec();
   // In other states it is refused for its state, below.
   if (jobs::CanResume(before.job.state())) {
-    RETORT_RETURN_IF_ERROR(
-        resolver_->CheckModelsOfResumed(name.project, name.id, spec));
+    RETORT_RETURN_IF_ERROR(resolver_->CheckModelsOfResumed(before.job));
   }
   RETORT_ASSIGN_OR_RETURN(*response, scheduler_->Resume(request.name()));
   return absl::OkStatus();

@@ -14,6 +14,7 @@
 namespace retort::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class PauseTest : public TrainingRunTest {
@@ -55,6 +56,10 @@ TEST_F(PauseTest, PausedJobLetsOthersRunAndGoesOnBitForBit) {
                                      steps.back(), "\n")));
   EXPECT_EQ(service_.Error(6, {"jobs", "resume", "run"})["reason"],
             "STATE_CONFLICT");
+  EXPECT_THAT(service_.Cli({"jobs", "watch", "run"}).out,
+              AllOf(HasSubstr("PAUSING (paused by request)"),
+                    HasSubstr("PAUSED (paused at step "),
+                    HasSubstr("QUEUED (resumed by request; ")));
 }
 
 TEST_F(PauseTest, JobWhoseWorkerAndServiceDieWhilePausingIsPaused) {

@@ -10,6 +10,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "server/base/error.h"
+#include "server/jobs/timestamps.h"
 #include "server/rpc/status.h"
 #include "tests/server/rpc/not_there_yet.h"
 #include "tests/support/fake_clock.h"
@@ -355,6 +356,28 @@ TEST_F(JobServiceTest, ResumesNoJobWhoseTeacherIsGone) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("models/t")));
   models_.Add("projects/default/models/t", v1::Model::KIND_TEACHER);
   EXPECT_THAT(Resume(created.name()), IsOk());
+}
+
+TEST_F(JobServiceTest, ResumesNoJobThatWouldGoOnWithAnotherTeacher) {
+  v1::Model teacher;
+  teacher.set_name("projects/default/models/t");
+  *teacher.mutable_create_time() = jobs::ToTimestamp(clock_.Now());
+  models_.Add(teacher);
+  jobs::NewJob job;
+  job.project = "default";
+  job.job_id = "a";
+  job.job.mutable_spec()->mutable_distill()->set_teacher(teacher.name());
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job created, store_->CreateJob(job));
+  ASSERT_THAT(MoveTo(created.name(), J::STATE_FAILED), IsOk());
+  ASSERT_THAT(Resume(created.name()), IsOk());
+  ASSERT_THAT(MoveTo(created.name(), J::STATE_CANCELLED), IsOk());
+  clock_.Advance(absl::Seconds(1));
+  *teacher.mutable_create_time() = jobs::ToTimestamp(clock_.Now());
+  models_.Add(teacher);
+  const absl::Status status = Resume(created.name()).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                               HasSubstr("submit a new job")));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_STATE_CONFLICT);
 }
 
 TEST_F(JobServiceTest, AJobWithAModelOfItsOwnHasSucceededAndIsNotResumed) {
