@@ -80,6 +80,35 @@ TEST_F(PauseTest, JobWhoseWorkerAndServiceDieWhilePausingIsPaused) {
   ExpectSameResult(/*attempts=*/2);
 }
 
+TEST_F(PauseTest, PausedEstimateStartsAgainAndComesToTheSame) {
+  service_.Start();
+  service_.Submit("teacher", TinyTeacher(data_->path(), 2));
+  ASSERT_EQ(service_.AwaitEnd("teacher"), "SUCCEEDED");
+  const nlohmann::json spec = {{"estimate_preconditioning",
+                                {{"teacher", "teacher"},
+                                 {"data", {{"path", data_->path()}}},
+                                 {"knots", 12},
+                                 {"samples_per_knot", 256},
+                                 {"batch_size", 16},
+                                 {"trajectories", -1}}},
+                               {"resources", {{"cpu_threads", 1}}}};
+  service_.Submit("whole", spec);
+  ASSERT_EQ(service_.AwaitEnd("whole"), "SUCCEEDED");
+  service_.Submit("paused", spec);
+  ASSERT_TRUE(service_.AwaitState("paused", "RUNNING"));
+  EXPECT_EQ(service_.Cli({"jobs", "pause", "paused"}).code, 0);
+  ASSERT_TRUE(service_.AwaitState("paused", "PAUSED"))
+      << service_.Events("paused");
+  EXPECT_THAT(service_.Job("paused")["state_reason"],
+              HasSubstr("when resumed it starts again"));
+  EXPECT_THAT(service_.Cli({"jobs", "resume", "paused"}).out,
+              HasSubstr("it starts again"));
+  ASSERT_EQ(service_.AwaitEnd("paused"), "SUCCEEDED");
+  EXPECT_EQ(service_.Job("paused")["attempts"], 2);
+  EXPECT_EQ(service_.Json({"models", "get", "paused"})["weights_sha256"],
+            service_.Json({"models", "get", "whole"})["weights_sha256"]);
+}
+
 TEST_F(PauseTest, CancelledJobGoesOnWhenItIsResumed) {
   StartRun();
   EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
