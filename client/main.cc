@@ -60,6 +60,8 @@ void AddCommands(CLI::App* app, Context* context) {
   AddJobsMetrics(jobs, context);
   AddJobsCheckpoints(jobs, context);
   AddJobsCompare(jobs, context);
+  AddJobsPause(jobs, context);
+  AddJobsResume(jobs, context);
   AddJobsCancel(jobs, context);
   AddJobsDelete(jobs, context);
   CLI::App* models =

@@ -11,10 +11,11 @@ using J = v1::Job;
 std::vector<State> ArrowsFrom(State from) {
   switch (from) {
     case J::STATE_QUEUED:
-      return {J::STATE_STARTING, J::STATE_CANCELLED, J::STATE_FAILED};
+      return {J::STATE_STARTING, J::STATE_CANCELLED, J::STATE_FAILED,
+              J::STATE_PAUSED};
     case J::STATE_STARTING:
       return {J::STATE_RUNNING, J::STATE_QUEUED, J::STATE_CANCELLING,
-              J::STATE_FAILED};
+              J::STATE_FAILED, J::STATE_PAUSING};
     case J::STATE_RUNNING:
       return {J::STATE_SUCCEEDED, J::STATE_FAILED,  J::STATE_CANCELLED,
               J::STATE_QUEUED,    J::STATE_PAUSING, J::STATE_CANCELLING};
@@ -25,6 +26,9 @@ std::vector<State> ArrowsFrom(State from) {
       return {J::STATE_QUEUED, J::STATE_CANCELLED};
     case J::STATE_CANCELLING:
       return {J::STATE_CANCELLED, J::STATE_SUCCEEDED};
+    case J::STATE_CANCELLED:
+    case J::STATE_FAILED:
+      return {J::STATE_QUEUED};
     default:
       return {};
   }
@@ -42,6 +46,10 @@ bool CanMove(State from, State to) {
 bool IsEnded(State state) {
   return state == J::STATE_SUCCEEDED || state == J::STATE_FAILED ||
          state == J::STATE_CANCELLED;
+}
+
+bool CanResume(State state) {
+  return !HasWorker(state) && CanMove(state, J::STATE_QUEUED);
 }
 
 bool HasWorker(State state) {

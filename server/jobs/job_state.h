@@ -9,12 +9,20 @@
 // The states of a job and the arrows between them, drawn here once:
 //
 //   QUEUED -----> STARTING -----> RUNNING -----> SUCCEEDED | FAILED
-//     ^ |            |  |          | | |
-//     | +-> CANCELLED|  |          | | +-> PAUSING -> PAUSED -> QUEUED
-//     | +-> FAILED   |  |          | |
-//     +--------------+  +---+------+ +-> QUEUED (worker lost, server stopped)
-//                           v
-//                       CANCELLING -> CANCELLED | SUCCEEDED (it was faster)
+//     ^ |            |  |          |   |
+//     | +-> CANCELLED|  |          |   +-> QUEUED (worker lost, server stopped)
+//     | +-> FAILED   |  |          |
+//     | +-> PAUSED   |  |          |
+//     +--------------+  +----+-----+
+//                            |
+//                            +-> CANCELLING -> CANCELLED
+//                            |       ^         | SUCCEEDED (it was faster)
+//                            |       |
+//                            +-> PAUSING ----> PAUSED
+//                                              | SUCCEEDED | FAILED (faster)
+//
+//   PAUSED -> QUEUED | CANCELLED          on request
+//   CANCELLED | FAILED -> QUEUED          on request: an end, but not for good
 //
 // Rule of publication: a state is committed to the database before anyone
 // hears of it, and every change of state is an event of the job.
@@ -25,8 +33,11 @@ using State = v1::Job::State;
 // True if the arrow from -> to exists. A state has no arrow to itself.
 bool CanMove(State from, State to);
 
-// True for the states that no arrow leaves.
+// True for the states that a job stays in unless somebody resumes it.
 bool IsEnded(State state);
+
+// True for the states from which a job is put back in the queue on request.
+bool CanResume(State state);
 
 // True for the states in which a worker process may exist.
 bool HasWorker(State state);

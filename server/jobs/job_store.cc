@@ -374,7 +374,11 @@ absl::StatusOr<JobRecord> JobStore::Update(const std::string& name,
       if (after == v1::Job::STATE_RUNNING && !record.job.has_start_time()) {
         *record.job.mutable_start_time() = now;
       }
-      if (IsEnded(after)) *record.job.mutable_end_time() = now;
+      if (IsEnded(after)) {
+        *record.job.mutable_end_time() = now;
+      } else {
+        record.job.clear_end_time();
+      }
       events.push_back({v1::JobEvent::KIND_STATE, StateMessage(record.job)});
     }
     return Save(connection, &record, events);

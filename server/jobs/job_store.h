@@ -99,7 +99,8 @@ class JobStore {
   // Reads a job, lets `change` alter it, and writes it with its events in one
   // transaction. A change of state must follow an arrow, else
   // FailedPrecondition (STATE_CONFLICT); it adds an event by itself, with
-  // job.state_reason as its words, and sets start_time and end_time. An error
+  // job.state_reason as its words, and sets start_time and end_time (which a
+  // job that leaves its end loses). An error
   // of `change` is returned and nothing is written. `change` must not call
   // the store.
   absl::StatusOr<JobRecord> Update(const std::string& name, Change change);

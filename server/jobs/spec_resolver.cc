@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "core/base/status_macros.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/data_fields.h"
@@ -18,6 +19,7 @@
 #include "server/jobs/spec_models.h"
 #include "server/jobs/spec_problems.h"
 #include "server/jobs/student_fields.h"
+#include "server/jobs/timestamps.h"
 #include "server/jobs/training_fields.h"
 
 namespace retort::jobs {
@@ -591,6 +593,34 @@ absl::Status SpecResolver::Resolve(v1::JobSpec* spec,
 absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
                                            const std::string& job_id,
                                            const v1::JobSpec& spec) const {
+  return CheckNotTaken(project, job_id, spec,
+                       "choose another job_id, or delete that model first");
+}
+
+absl::Status SpecResolver::CheckModelsOfResumed(const v1::Job& job) const {
+  RETORT_ASSIGN_OR_RETURN(const service::ResourceName name,
+                          service::ParseName(service::kJobs, job.name()));
+  for (const std::string& needed : ModelsOf(job.spec())) {
+    RETORT_ASSIGN_OR_RETURN(const v1::Model model, models_->GetModel(needed));
+    // A job is made after its models, and a model never changes.
+    if (FromTimestamp(model.create_time()) > FromTimestamp(job.create_time())) {
+      return service::Error(
+          absl::StatusCode::kFailedPrecondition,
+          v1::ERROR_REASON_STATE_CONFLICT,
+          absl::StrCat(needed, " is not the model any more that ", job.name(),
+                       " was made for, but a newer one of that name; submit a "
+                       "new job"),
+          {{"name", needed}});
+    }
+  }
+  return CheckNotTaken(name.project, name.id, job.spec(),
+                       "delete that model first");
+}
+
+absl::Status SpecResolver::CheckNotTaken(const std::string& project,
+                                         const std::string& job_id,
+                                         const v1::JobSpec& spec,
+                                         absl::string_view remedy) const {
   if (job_id.empty() || !MakesModel(spec)) return absl::OkStatus();
   const std::string model =
       service::ResourceName{project, service::kModels, job_id}.ToString();
@@ -600,8 +630,7 @@ absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
   return service::Error(
       absl::StatusCode::kAlreadyExists, v1::ERROR_REASON_ALREADY_EXISTS,
       absl::StrCat("there is a model ", model, " already, and a job's model ",
-                   "gets the job's id; choose another job_id, or delete that ",
-                   "model first"),
+                   "gets the job's id; ", remedy),
       {{"name", model}});
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "retort/v1/job_service.pb.h"
 #include "retort/v1/spec.pb.h"
 #include "server/base/error.h"
 #include "server/jobs/model_lookup.h"
@@ -42,7 +43,17 @@ class SpecResolver {
                                const std::string& job_id,
                                const v1::JobSpec& spec) const;
 
+  // Checks that a job that was put on hold or given up can go on: NotFound
+  // (RESOURCE_NOT_FOUND) if a model is gone that its spec needs,
+  // FailedPrecondition (STATE_CONFLICT) if another one is called so by now (a
+  // student would go on with another teacher), AlreadyExists as above.
+  absl::Status CheckModelsOfResumed(const v1::Job& job) const;
+
  private:
+  absl::Status CheckNotTaken(const std::string& project,
+                             const std::string& job_id, const v1::JobSpec& spec,
+                             absl::string_view remedy) const;
+
   const ResolverLimits limits_;
   ModelLookup* const models_;
 };

@@ -210,15 +210,36 @@ grpc::ServerUnaryReactor* JobService::DeleteJob(
 }
 
 grpc::ServerUnaryReactor* JobService::PauseJob(
-    grpc::CallbackServerContext* context, const v1::PauseJobRequest*,
-    v1::Job*) {
-  return AnswerNotImplemented(context, "JobService/PauseJob", metrics_);
+    grpc::CallbackServerContext* context, const v1::PauseJobRequest* request,
+    v1::Job* response) {
+  return Answer(
+      context, "JobService/PauseJob", metrics_, [&]() -> absl::Status {
+        RETORT_RETURN_IF_ERROR(CheckName(request->name()));
+        RETORT_ASSIGN_OR_RETURN(*response, scheduler_->Pause(request->name()));
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerUnaryReactor* JobService::ResumeJob(
-    grpc::CallbackServerContext* context, const v1::ResumeJobRequest*,
-    v1::Job*) {
-  return AnswerNotImplemented(context, "JobService/ResumeJob", metrics_);
+    grpc::CallbackServerContext* context, const v1::ResumeJobRequest* request,
+    v1::Job* response) {
+  return Answer(context, "JobService/ResumeJob", metrics_,
+                [&] { return DoResume(*request, response); });
+}
+
+absl::Status JobService::DoResume(const v1::ResumeJobRequest& request,
+                                  v1::Job* response) {
+  RETORT_RETURN_IF_ERROR(CheckName(request.name()));
+  // No model goes until the job is there again to need it.
+  absl::MutexLock lock(store_->models_mutex());
+  RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord before,
+                          store_->Get(request.name()));
+  // In other states it is refused for its state, below.
+  if (jobs::CanResume(before.job.state())) {
+    RETORT_RETURN_IF_ERROR(resolver_->CheckModelsOfResumed(before.job));
+  }
+  RETORT_ASSIGN_OR_RETURN(*response, scheduler_->Resume(request.name()));
+  return absl::OkStatus();
 }
 
 grpc::ServerUnaryReactor* JobService::ExplainQueue(

@@ -85,6 +85,7 @@ class JobService final : public v1::JobService::CallbackService {
   grpc::ServerUnaryReactor* Estimate(grpc::CallbackServerContext* context,
                                      const v1::CreateJobRequest* request,
                                      v1::Job* response);
+  absl::Status DoResume(const v1::ResumeJobRequest& request, v1::Job* response);
   absl::Status DoList(const v1::ListJobsRequest& request,
                       v1::ListJobsResponse* response);
   absl::Status DoListMetrics(const v1::ListMetricsRequest& request,

@@ -52,6 +52,17 @@ void SendAcknowledged(executor::WorkerSession* session) {
   session->Send(std::move(response));
 }
 
+// What a paused job that is resumed will do, as its reason says after a text.
+constexpr char kLastCheckpoint[] =
+    "; when resumed it goes on from its last checkpoint";
+constexpr char kNoCheckpoint[] =
+    "; there is no checkpoint: when resumed it starts again";
+
+bool HasCheckpoint(const jobs::JobStore& store, const std::string& name) {
+  const auto checkpoints = store.ListCheckpoints(name);
+  return checkpoints.ok() && !checkpoints->empty();
+}
+
 service::ResourceName Parsed(const std::string& name) {
   return service::ParseName(service::kJobs, name).value();
 }
@@ -176,22 +187,45 @@ void RunningJobs::SetLimit(Entry* entry, Entry::Limit limit,
                                                  : clock_->Now() + after;
 }
 
-void RunningJobs::Cancel(const std::string& name) {
+RunningJobs::Entry* RunningJobs::FindToAsk(const std::string& name,
+                                           jobs::State state) {
   const auto found = running_.find(name);
-  if (found == running_.end()) {
-    pauses_.erase(name);
-    return;
-  }
+  if (found == running_.end()) return nullptr;
   Entry& entry = found->second;
-  if (entry.ended || entry.settle) return;
-  if (entry.session != nullptr) {
-    SendControl(entry.session.get(), Control::ACTION_CANCEL,
+  if (entry.ended || entry.settle || entry.exit.has_value()) return nullptr;
+  const auto record = store_->Get(name);
+  LogIfError(name, record.status());
+  return record.ok() && record->job.state() != state ? nullptr : &entry;
+}
+
+void RunningJobs::Cancel(const std::string& name) {
+  if (running_.count(name) == 0) delays_.erase(name);
+  Entry* entry = FindToAsk(name, J::STATE_CANCELLING);
+  // One whose process is unknown is told when it attaches.
+  if (entry == nullptr) return;
+  if (entry->session != nullptr) {
+    SendControl(entry->session.get(), Control::ACTION_CANCEL,
                 "cancelled by request");
+  } else if (entry->unknown_process) {
+    return;
   } else {
     // Not attached: it would not hear us.
-    executor_->Terminate(name, entry.epoch);
+    executor_->Terminate(name, entry->epoch);
   }
-  SetLimit(&entry, Entry::Limit::kCancel, options_.cancel_timeout);
+  SetLimit(entry, Entry::Limit::kCancel, options_.cancel_timeout);
+}
+
+void RunningJobs::Pause(const std::string& name) {
+  Entry* entry = FindToAsk(name, J::STATE_PAUSING);
+  // One that is about to attach is told then.
+  if (entry == nullptr || entry->limit == Entry::Limit::kAttach) return;
+  if (entry->session != nullptr) {
+    SendControl(entry->session.get(), Control::ACTION_PAUSE,
+                "paused by request");
+  } else {
+    executor_->Terminate(name, entry->epoch);
+  }
+  SetLimit(entry, Entry::Limit::kPause, options_.pause_timeout);
 }
 
 void RunningJobs::StopAll() {
@@ -274,7 +308,9 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
   }
   if (record->job.state() == J::STATE_CANCELLING) {
     Cancel(name);
-  } else if (stopping_ || record->job.state() == J::STATE_PAUSING) {
+  } else if (record->job.state() == J::STATE_PAUSING) {
+    Pause(name);
+  } else if (stopping_) {
     SendControl(session.get(), Control::ACTION_PAUSE, "the service stops");
   }
 }
@@ -301,7 +337,7 @@ void RunningJobs::Message(const std::string& name, int64_t epoch,
       break;
     }
     case internal::v1::AttachRequest::kCheckpoint:
-      pauses_.erase(name);
+      delays_.erase(name);
       LogIfError(name, store_->RecordCheckpoint(
                            name, message.checkpoint().checkpoint()));
       break;
@@ -339,9 +375,13 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
   } else if (!told_already && ended.outcome() == TaskEnded::OUTCOME_SUCCEEDED) {
     status = Succeed(name, ended);
   } else if (!told_already) {
+    const bool goes_on = HasCheckpoint(*store_, name);
     const auto after = store_->Update(name, [&](jobs::JobRecord& r, auto*) {
       r.job.set_state(EndState(r.job.state(), ended));
       r.job.set_state_reason(ended.reason());
+      if (r.job.state() == J::STATE_PAUSED && !goes_on) {
+        r.job.set_state_reason(absl::StrCat(ended.reason(), kNoCheckpoint));
+      }
       return absl::OkStatus();
     });
     status = after.status();
@@ -364,7 +404,7 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
   if (put_off) {
     Wait(name);
   } else if (!told_already) {
-    pauses_.erase(name);
+    delays_.erase(name);
   }
   entry->ended = true;
   if (entry->session != nullptr) SendAcknowledged(entry->session.get());
@@ -500,8 +540,7 @@ void RunningJobs::Settle(const std::string& name,
 absl::Status RunningJobs::WorkerLost(const std::string& name,
                                      const std::string& cause,
                                      const std::string& details) {
-  const auto checkpoints = store_->ListCheckpoints(name);
-  const bool goes_on = checkpoints.ok() && !checkpoints->empty();
+  const bool goes_on = HasCheckpoint(*store_, name);
   RETORT_ASSIGN_OR_RETURN(
       const jobs::JobRecord record,
       store_->Update(name, [&](jobs::JobRecord& r,
@@ -513,7 +552,8 @@ absl::Status RunningJobs::WorkerLost(const std::string& name,
           r.job.set_state(J::STATE_CANCELLED);
         } else if (r.job.state() == J::STATE_PAUSING) {
           r.job.set_state(J::STATE_PAUSED);
-          r.job.set_state_reason(cause);
+          r.job.set_state_reason(
+              absl::StrCat(cause, goes_on ? kLastCheckpoint : kNoCheckpoint));
         } else if (++r.failures > options_.max_failures) {
           r.job.set_state(J::STATE_FAILED);
           r.job.set_state_reason(absl::StrCat(
@@ -529,18 +569,18 @@ absl::Status RunningJobs::WorkerLost(const std::string& name,
         }
         return absl::OkStatus();
       }));
-  pauses_.erase(name);
+  delays_.erase(name);
   if (record.job.state() == J::STATE_QUEUED) {
     const int doublings =
         static_cast<int>(std::clamp<int64_t>(record.failures - 1, 0, 6));
-    pauses_[name].until = clock_->Now() + options_.backoff * (1 << doublings);
+    delays_[name].until = clock_->Now() + options_.backoff * (1 << doublings);
   }
   return absl::OkStatus();
 }
 
 absl::Status RunningJobs::FailJob(const std::string& name,
                                   const std::string& reason) {
-  pauses_.erase(name);
+  delays_.erase(name);
   return store_
       ->Update(name,
                [&](jobs::JobRecord& r, auto*) {
@@ -580,9 +620,9 @@ absl::Status RunningJobs::PutOff(const std::string& name,
 }
 
 void RunningJobs::Wait(const std::string& name) {
-  Pause& pause = pauses_[name];
-  const int doublings = std::min(pause.waits++, 20);
-  pause.until = clock_->Now() + std::min(options_.first_wait * (1 << doublings),
+  Delay& delay = delays_[name];
+  const int doublings = std::min(delay.waits++, 20);
+  delay.until = clock_->Now() + std::min(options_.first_wait * (1 << doublings),
                                          options_.max_wait);
 }
 
@@ -626,6 +666,9 @@ void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
     case Entry::Limit::kCancel:
       KillBecause(name, entry, "the worker did not end when cancelled");
       break;
+    case Entry::Limit::kPause:
+      KillBecause(name, entry, "the worker did not stop when paused");
+      break;
     case Entry::Limit::kExit:
       KillBecause(name, entry, "the worker did not exit after its last word");
       break;
@@ -649,8 +692,8 @@ std::vector<RunningJob> RunningJobs::Running() const {
 }
 
 absl::Time RunningJobs::NotBefore(const std::string& name) const {
-  const auto found = pauses_.find(name);
-  return found == pauses_.end() ? absl::InfinitePast() : found->second.until;
+  const auto found = delays_.find(name);
+  return found == delays_.end() ? absl::InfinitePast() : found->second.until;
 }
 
 }  // namespace retort::scheduler

@@ -35,6 +35,9 @@ struct RunningJobsOptions {
   // said its last word.
   absl::Duration cancel_timeout = absl::Minutes(2);
   absl::Duration exit_timeout = absl::Seconds(20);
+  // How long a worker may take to write its checkpoint and end when its job is
+  // paused. Longer than for a cancel: steps done are lost if it is killed.
+  absl::Duration pause_timeout = absl::Minutes(10);
   // Workers that a job may lose in a row without a new checkpoint.
   int max_failures = 3;
   // Wait before the next try; doubles with each loss.
@@ -69,6 +72,12 @@ class RunningJobs {
 
   // The job is CANCELLING: tell the worker.
   void Cancel(const std::string& name);
+
+  // The job is PAUSING: ask the worker to write a checkpoint and end.
+  void Pause(const std::string& name);
+
+  // The job was put back in the queue on request: no wait holds it back.
+  void Resume(const std::string& name) { delays_.erase(name); }
 
   // Asks all workers to write a checkpoint and end; jobs go back to the queue.
   void StopAll();
@@ -112,6 +121,7 @@ class RunningJobs {
       kAttach,
       kLease,
       kCancel,
+      kPause,
       kExit,
       kDrain,
       kSettle
@@ -124,6 +134,10 @@ class RunningJobs {
   };
 
   Entry* Find(const std::string& name, int64_t epoch);
+  // The entry of a job in this state, if it has a process that can still be
+  // asked for something. A request is acted upon later than it was stored: by
+  // then the job may be in another state, or have another worker.
+  Entry* FindToAsk(const std::string& name, jobs::State state);
   void SetLimit(Entry* entry, Entry::Limit limit, absl::Duration after);
   void LimitPassed(const std::string& name, Entry* entry);
   void KillBecause(const std::string& name, Entry* entry,
@@ -160,11 +174,11 @@ class RunningJobs {
   metrics::ServiceMetrics* const metrics_;
 
   std::map<std::string, Entry> running_;
-  struct Pause {
+  struct Delay {
     absl::Time until;
     int waits = 0;  // in a row, without anything done between them
   };
-  std::map<std::string, Pause> pauses_;
+  std::map<std::string, Delay> delays_;
   bool stopping_ = false;
 };
 

@@ -17,6 +17,29 @@ namespace {
 // Looked at least so often, whatever happens.
 constexpr absl::Duration kIdlePeriod = absl::Seconds(30);
 
+absl::Status StateConflict(const std::string& name, jobs::State state,
+                           absl::string_view why) {
+  return service::Error(absl::StatusCode::kFailedPrecondition,
+                        v1::ERROR_REASON_STATE_CONFLICT,
+                        absl::StrCat(name, " is ", jobs::StateName(state), why),
+                        {{"state", jobs::StateName(state)}});
+}
+
+absl::string_view WhyNotResumed(jobs::State state) {
+  switch (state) {
+    case v1::Job::STATE_SUCCEEDED:
+      return ": there is nothing left to do";
+    case v1::Job::STATE_PAUSING:
+      return ": its worker still writes a checkpoint; resume it once it is "
+             "PAUSED";
+    case v1::Job::STATE_CANCELLING:
+      return ": its worker still writes a checkpoint; resume it once it is "
+             "CANCELLED";
+    default:
+      return " and not on hold";
+  }
+}
+
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options, base::Clock* clock,
@@ -188,11 +211,7 @@ absl::StatusOr<v1::Job> Scheduler::Cancel(const std::string& name) {
       store_->Update(name, [&](jobs::JobRecord& r, auto*) -> absl::Status {
         const jobs::State state = r.job.state();
         if (jobs::IsEnded(state)) {
-          return service::Error(absl::StatusCode::kFailedPrecondition,
-                                v1::ERROR_REASON_STATE_CONFLICT,
-                                absl::StrCat(name, " has ended already: it is ",
-                                             jobs::StateName(state)),
-                                {{"state", jobs::StateName(state)}});
+          return StateConflict(name, state, ": it has ended already");
         }
         r.job.set_state_reason("cancelled by request");
         r.job.set_state(jobs::HasWorker(state) ? v1::Job::STATE_CANCELLING
@@ -200,6 +219,50 @@ absl::StatusOr<v1::Job> Scheduler::Cancel(const std::string& name) {
         return absl::OkStatus();
       }));
   Post([this, name] { running_.Cancel(name); });
+  return record.job;
+}
+
+absl::StatusOr<v1::Job> Scheduler::Pause(const std::string& name) {
+  RETORT_ASSIGN_OR_RETURN(
+      jobs::JobRecord record,
+      store_->Update(name, [&](jobs::JobRecord& r, auto*) -> absl::Status {
+        const jobs::State state = r.job.state();
+        if (state == v1::Job::STATE_PAUSING || state == v1::Job::STATE_PAUSED) {
+          return absl::OkStatus();
+        }
+        if (jobs::IsEnded(state) || state == v1::Job::STATE_CANCELLING) {
+          return StateConflict(name, state, " and cannot be paused");
+        }
+        r.job.set_state_reason("paused by request");
+        r.job.set_state(jobs::HasWorker(state) ? v1::Job::STATE_PAUSING
+                                               : v1::Job::STATE_PAUSED);
+        return absl::OkStatus();
+      }));
+  Post([this, name] { running_.Pause(name); });
+  return record.job;
+}
+
+absl::StatusOr<v1::Job> Scheduler::Resume(const std::string& name) {
+  RETORT_ASSIGN_OR_RETURN(std::vector<v1::Checkpoint> checkpoints,
+                          store_->ListCheckpoints(name));
+  RETORT_ASSIGN_OR_RETURN(
+      jobs::JobRecord record,
+      store_->Update(name, [&](jobs::JobRecord& r, auto*) -> absl::Status {
+        const jobs::State state = r.job.state();
+        if (!jobs::CanResume(state)) {
+          return StateConflict(name, state, WhyNotResumed(state));
+        }
+        r.failures = 0;
+        r.job.set_state(v1::Job::STATE_QUEUED);
+        r.job.set_state_reason(
+            checkpoints.empty()
+                ? "resumed by request; there is no checkpoint: it starts again"
+                : absl::StrCat("resumed by request; it goes on from its "
+                               "checkpoint of step ",
+                               checkpoints.back().step()));
+        return absl::OkStatus();
+      }));
+  Post([this, name] { running_.Resume(name); });
   return record.job;
 }
 

@@ -64,6 +64,18 @@ class Scheduler : public executor::WorkerListener {
   // FailedPrecondition (STATE_CONFLICT) if it has ended, NotFound.
   absl::StatusOr<v1::Job> Cancel(const std::string& name);
 
+  // Puts a job on hold as PAUSED, by way of PAUSING (its worker writes a
+  // checkpoint) if it has a worker. Without effect if it is on hold, or about
+  // to be. FailedPrecondition (STATE_CONFLICT) if it has ended or is being
+  // cancelled, NotFound.
+  absl::StatusOr<v1::Job> Pause(const std::string& name);
+
+  // Puts a job that is PAUSED, CANCELLED or FAILED back in the queue, with all
+  // its tries; it goes on from its last checkpoint. Whether the models are
+  // there that it needs is for the caller to know. FailedPrecondition
+  // (STATE_CONFLICT) in other states, NotFound.
+  absl::StatusOr<v1::Job> Resume(const std::string& name);
+
   // Slots of the machine, and how many of them jobs hold.
   struct Usage {
     int cpu_slots = 0;

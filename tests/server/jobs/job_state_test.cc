@@ -15,10 +15,12 @@ TEST(JobStateTest, HasExactlyTheArrowsOfTheDrawing) {
       {J::STATE_QUEUED, J::STATE_STARTING},
       {J::STATE_QUEUED, J::STATE_CANCELLED},
       {J::STATE_QUEUED, J::STATE_FAILED},
+      {J::STATE_QUEUED, J::STATE_PAUSED},
       {J::STATE_STARTING, J::STATE_RUNNING},
       {J::STATE_STARTING, J::STATE_QUEUED},
       {J::STATE_STARTING, J::STATE_CANCELLING},
       {J::STATE_STARTING, J::STATE_FAILED},
+      {J::STATE_STARTING, J::STATE_PAUSING},
       {J::STATE_RUNNING, J::STATE_SUCCEEDED},
       {J::STATE_RUNNING, J::STATE_FAILED},
       {J::STATE_RUNNING, J::STATE_CANCELLED},
@@ -33,6 +35,8 @@ TEST(JobStateTest, HasExactlyTheArrowsOfTheDrawing) {
       {J::STATE_PAUSED, J::STATE_CANCELLED},
       {J::STATE_CANCELLING, J::STATE_CANCELLED},
       {J::STATE_CANCELLING, J::STATE_SUCCEEDED},
+      {J::STATE_CANCELLED, J::STATE_QUEUED},
+      {J::STATE_FAILED, J::STATE_QUEUED},
   };
   for (State from : AllStates()) {
     for (State to : AllStates()) {
@@ -42,11 +46,22 @@ TEST(JobStateTest, HasExactlyTheArrowsOfTheDrawing) {
   }
 }
 
-TEST(JobStateTest, LeavesNoEndedState) {
+TEST(JobStateTest, LeavesAnEndForNothingButTheQueue) {
   for (State from : AllStates()) {
-    bool leaves = false;
-    for (State to : AllStates()) leaves |= CanMove(from, to);
-    EXPECT_EQ(leaves, !IsEnded(from)) << StateName(from);
+    if (!IsEnded(from)) continue;
+    for (State to : AllStates()) {
+      EXPECT_TRUE(!CanMove(from, to) || to == J::STATE_QUEUED)
+          << StateName(from) << " -> " << StateName(to);
+    }
+  }
+}
+
+TEST(JobStateTest, ResumesWhatIsOnHoldOrGivenUp) {
+  for (State state : AllStates()) {
+    EXPECT_EQ(CanResume(state), state == J::STATE_PAUSED ||
+                                    state == J::STATE_CANCELLED ||
+                                    state == J::STATE_FAILED)
+        << StateName(state);
   }
 }
 

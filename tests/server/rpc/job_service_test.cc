@@ -10,6 +10,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "server/base/error.h"
+#include "server/jobs/timestamps.h"
 #include "server/rpc/status.h"
 #include "tests/server/rpc/not_there_yet.h"
 #include "tests/support/fake_clock.h"
@@ -73,6 +74,26 @@ class JobServiceTest : public ::testing::Test {
     v1::Job job;
     const absl::Status status =
         FromGrpc(stub_->CreateJob(&context, request, &job));
+    if (!status.ok()) return status;
+    return job;
+  }
+  absl::StatusOr<v1::Job> Pause(const std::string& name) {
+    grpc::ClientContext context;
+    v1::PauseJobRequest request;
+    request.set_name(name);
+    v1::Job job;
+    const absl::Status status =
+        FromGrpc(stub_->PauseJob(&context, request, &job));
+    if (!status.ok()) return status;
+    return job;
+  }
+  absl::StatusOr<v1::Job> Resume(const std::string& name) {
+    grpc::ClientContext context;
+    v1::ResumeJobRequest request;
+    request.set_name(name);
+    v1::Job job;
+    const absl::Status status =
+        FromGrpc(stub_->ResumeJob(&context, request, &job));
     if (!status.ok()) return status;
     return job;
   }
@@ -296,10 +317,84 @@ TEST_F(JobServiceTest, FollowsALogUntilTheJobHasEnded) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+TEST_F(JobServiceTest, PausesAndResumesAJob) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job paused, Pause(job.name()));
+  EXPECT_EQ(paused.state(), J::STATE_PAUSED);
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job resumed, Resume(job.name()));
+  EXPECT_EQ(resumed.state(), J::STATE_QUEUED);
+  const absl::Status again = Resume(job.name()).status();
+  EXPECT_THAT(again, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(service::ReasonOf(again), v1::ERROR_REASON_STATE_CONFLICT);
+  const std::string nobody = "projects/default/jobs/nobody";
+  EXPECT_THAT(Pause(nobody), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Resume(nobody), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Pause("nobody"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Resume("nobody"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(JobServiceTest, ResumesNoJobWhoseModelsNameIsTakenMeanwhile) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  ASSERT_THAT(MoveTo(job.name(), J::STATE_CANCELLED), IsOk());
+  models_.Add("projects/default/models/a", v1::Model::KIND_CTM);
+  const absl::Status status = Resume(job.name()).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kAlreadyExists,
+                               HasSubstr("delete that model first")));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_ALREADY_EXISTS);
+  EXPECT_EQ(store_->Get(job.name())->job.state(), J::STATE_CANCELLED);
+}
+
+TEST_F(JobServiceTest, ResumesNoJobWhoseTeacherIsGone) {
+  jobs::NewJob job;
+  job.project = "default";
+  job.job_id = "a";
+  job.job.mutable_spec()->mutable_distill()->set_teacher(
+      "projects/default/models/t");
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job created, store_->CreateJob(job));
+  ASSERT_THAT(MoveTo(created.name(), J::STATE_FAILED), IsOk());
+  EXPECT_THAT(Resume(created.name()),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("models/t")));
+  models_.Add("projects/default/models/t", v1::Model::KIND_TEACHER);
+  EXPECT_THAT(Resume(created.name()), IsOk());
+}
+
+TEST_F(JobServiceTest, ResumesNoJobThatWouldGoOnWithAnotherTeacher) {
+  v1::Model teacher;
+  teacher.set_name("projects/default/models/t");
+  *teacher.mutable_create_time() = jobs::ToTimestamp(clock_.Now());
+  models_.Add(teacher);
+  jobs::NewJob job;
+  job.project = "default";
+  job.job_id = "a";
+  job.job.mutable_spec()->mutable_distill()->set_teacher(teacher.name());
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job created, store_->CreateJob(job));
+  ASSERT_THAT(MoveTo(created.name(), J::STATE_FAILED), IsOk());
+  ASSERT_THAT(Resume(created.name()), IsOk());
+  ASSERT_THAT(MoveTo(created.name(), J::STATE_CANCELLED), IsOk());
+  clock_.Advance(absl::Seconds(1));
+  *teacher.mutable_create_time() = jobs::ToTimestamp(clock_.Now());
+  models_.Add(teacher);
+  const absl::Status status = Resume(created.name()).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                               HasSubstr("submit a new job")));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_STATE_CONFLICT);
+}
+
+TEST_F(JobServiceTest, AJobWithAModelOfItsOwnHasSucceededAndIsNotResumed) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  for (const jobs::State state :
+       {J::STATE_STARTING, J::STATE_RUNNING, J::STATE_SUCCEEDED}) {
+    ASSERT_THAT(MoveTo(job.name(), state), IsOk());
+  }
+  models_.Add("projects/default/models/a", v1::Model::KIND_TEACHER);
+  EXPECT_EQ(service::ReasonOf(Resume(job.name()).status()),
+            v1::ERROR_REASON_STATE_CONFLICT);
+}
+
 TEST_F(JobServiceTest, AnswersWhatIsNotThereYetWithAReason) {
   EXPECT_THAT(
       MethodsNotThereYet(server_.get(), v1::JobService::service_full_name()),
-      ElementsAre("PauseJob", "ResumeJob", "ExplainQueue"));
+      ElementsAre("ExplainQueue"));
 }
 
 }  // namespace

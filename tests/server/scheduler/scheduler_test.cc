@@ -82,6 +82,22 @@ class SchedulerTest : public ::testing::Test {
     scheduler_->OnMessage(name, Epoch(name), message);
     scheduler_->RunOnce();
   }
+  // The worker says that it has written a checkpoint.
+  void Checkpoint(const std::string& name, int64_t step) {
+    const std::string id = name.substr(name.rfind('/') + 1);
+    ASSERT_THAT(base::MakeDirs(
+                    base::JobDir(data_dir_.job_dir(id)).checkpoint_dir(step)),
+                IsOk());
+    AttachRequest message;
+    message.mutable_checkpoint()->mutable_checkpoint()->set_step(step);
+    scheduler_->OnMessage(name, Epoch(name), message);
+    scheduler_->RunOnce();
+  }
+  // The job is paused and its worker has been told.
+  void Pause(const std::string& name) {
+    ASSERT_THAT(scheduler_->Pause(name), IsOk());
+    scheduler_->RunOnce();
+  }
   // The worker's process ends, its stream just before.
   void Exit(const std::string& name, const executor::ExitStatus& exit) {
     const int64_t epoch = Epoch(name);
@@ -475,6 +491,278 @@ TEST_F(SchedulerTest, AJobToSettleCanBeCancelled) {
   ASSERT_THAT(scheduler_->Cancel(name), IsOk());
   scheduler_->RunOnce();
   clock_.Advance(absl::Seconds(5));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_CANCELLED);
+}
+
+TEST_F(SchedulerTest, PausesAWaitingJobAtOnceAndResumesIt) {
+  const std::string name = Create("a");
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job paused, scheduler_->Pause(name));
+  EXPECT_EQ(paused.state(), J::STATE_PAUSED);
+  scheduler_->RunOnce();
+  EXPECT_THAT(executor_.started(), IsEmpty());
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job resumed, scheduler_->Resume(name));
+  EXPECT_EQ(resumed.state(), J::STATE_QUEUED);
+  EXPECT_THAT(resumed.state_reason(), HasSubstr("it starts again"));
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+}
+
+TEST_F(SchedulerTest, PausesARunningJobWithACheckpointAndGoesOnFromIt) {
+  const std::string name = Running("a");
+  Pause(name);
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSING);
+  EXPECT_EQ(LastAction(), Control::ACTION_PAUSE);
+  Checkpoint(name, 5);
+  End(name, Ended::OUTCOME_STOPPED, "paused at step 5");
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+  EXPECT_EQ(Job(name).state_reason(), "paused at step 5");
+  EXPECT_TRUE(session_->sent().back().has_acknowledged());
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job resumed, scheduler_->Resume(name));
+  EXPECT_THAT(resumed.state_reason(),
+              HasSubstr("goes on from its checkpoint of step 5"));
+  // Not before the old process is gone, which may still write.
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  Exit(name, {});
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+  EXPECT_EQ(Epoch(name), 2);
+}
+
+TEST_F(SchedulerTest, SaysThatAPausedJobWithoutACheckpointStartsAgain) {
+  const std::string name = Running("a");
+  Pause(name);
+  End(name, Ended::OUTCOME_STOPPED, "paused");
+  EXPECT_EQ(Job(name).state_reason(),
+            "paused; there is no checkpoint: when resumed it starts again");
+}
+
+TEST_F(SchedulerTest, LeavesTheSlotsOfAPausedJobToOthers) {
+  const std::string first = Running("a");
+  const std::string second = Create("b");
+  Pause(first);
+  EXPECT_EQ(StateOf(second), J::STATE_QUEUED);
+  End(first, Ended::OUTCOME_STOPPED);
+  Exit(first, {});
+  EXPECT_EQ(StateOf(first), J::STATE_PAUSED);
+  EXPECT_EQ(StateOf(second), J::STATE_STARTING);
+  EXPECT_THAT(scheduler_->GetUsage().jobs, ElementsAre(second));
+}
+
+TEST_F(SchedulerTest, AsksAWorkerThatStartsToPauseAsSoonAsItAttaches) {
+  const std::string name = Create("a");
+  scheduler_->RunOnce();
+  Pause(name);
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSING);
+  EXPECT_THAT(executor_.terminated(), IsEmpty());
+  Attach(name);
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSING);
+  ASSERT_THAT(session_->sent(), SizeIs(2));
+  EXPECT_TRUE(session_->sent()[0].has_assignment());
+  EXPECT_EQ(LastAction(), Control::ACTION_PAUSE);
+}
+
+TEST_F(SchedulerTest, PausesWithASignalWhenTheStreamIsBroken) {
+  const std::string name = Running("a");
+  scheduler_->OnDetached(name, 1);
+  scheduler_->RunOnce();
+  Pause(name);
+  EXPECT_THAT(executor_.terminated(), SizeIs(1));
+  // It attaches again to say its last word, and is asked again.
+  Attach(name, /*resumed=*/true);
+  EXPECT_EQ(LastAction(), Control::ACTION_PAUSE);
+  End(name, Ended::OUTCOME_STOPPED);
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+}
+
+TEST_F(SchedulerTest, PausingTwiceIsPausingOnce) {
+  const std::string name = Running("a");
+  Pause(name);
+  const size_t events = store_->ListEvents(name, 0, 99)->size();
+  RETORT_ASSERT_OK_AND_ASSIGN(v1::Job again, scheduler_->Pause(name));
+  EXPECT_EQ(again.state(), J::STATE_PAUSING);
+  End(name, Ended::OUTCOME_STOPPED);
+  RETORT_ASSERT_OK_AND_ASSIGN(again, scheduler_->Pause(name));
+  EXPECT_EQ(again.state(), J::STATE_PAUSED);
+  EXPECT_EQ(store_->ListEvents(name, 0, 99)->size(), events + 1);
+}
+
+TEST_F(SchedulerTest, AJobThatEndsBeforeItCouldPauseHasEnded) {
+  const std::string fast = Running("a");
+  Pause(fast);
+  End(fast, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(StateOf(fast), J::STATE_SUCCEEDED);
+  Exit(fast, {});
+  const std::string broken = Running("b");
+  Pause(broken);
+  End(broken, Ended::OUTCOME_FAILED, "the loss is not finite");
+  EXPECT_EQ(StateOf(broken), J::STATE_FAILED);
+  for (const std::string& name : {fast, broken}) {
+    const auto late = scheduler_->Pause(name);
+    EXPECT_THAT(late, StatusIs(absl::StatusCode::kFailedPrecondition));
+    EXPECT_EQ(service::ReasonOf(late.status()),
+              v1::ERROR_REASON_STATE_CONFLICT);
+  }
+}
+
+TEST_F(SchedulerTest, AWorkerLostWhilePausingLeavesAPausedJob) {
+  const std::string name = Running("a");
+  Checkpoint(name, 5);
+  Pause(name);
+  Exit(name, {.signal = SIGKILL});
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+  EXPECT_THAT(Job(name).state_reason(),
+              HasSubstr("when resumed it goes on from its last checkpoint"));
+  EXPECT_EQ(store_->Get(name)->failures, 0);
+  clock_.Advance(absl::Hours(1));
+  scheduler_->RunOnce();
+  EXPECT_THAT(executor_.started(), SizeIs(1));
+}
+
+TEST_F(SchedulerTest, KillsAPausingWorkerThatDoesNotListen) {
+  const std::string name = Running("a");
+  Pause(name);
+  clock_.Advance(absl::Minutes(9));
+  scheduler_->RunOnce();
+  EXPECT_THAT(executor_.killed(), IsEmpty());
+  clock_.Advance(absl::Minutes(2));
+  scheduler_->RunOnce();
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+  Exit(name, {.signal = SIGKILL});
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+}
+
+TEST_F(SchedulerTest, CancelsAPausingAndAPausedJob) {
+  const std::string pausing = Running("a");
+  Pause(pausing);
+  ASSERT_THAT(scheduler_->Cancel(pausing), IsOk());
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(pausing), J::STATE_CANCELLING);
+  EXPECT_EQ(LastAction(), Control::ACTION_CANCEL);
+  EXPECT_THAT(scheduler_->Pause(pausing),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  End(pausing, Ended::OUTCOME_CANCELLED);
+  EXPECT_EQ(StateOf(pausing), J::STATE_CANCELLED);
+  const std::string paused = Create("b");
+  Pause(paused);
+  ASSERT_THAT(scheduler_->Cancel(paused), IsOk());
+  EXPECT_EQ(StateOf(paused), J::STATE_CANCELLED);
+}
+
+TEST_F(SchedulerTest, ResumesACancelledOrFailedJobWithAllItsTries) {
+  const std::string name = Running("a");
+  for (int i = 0; i < 4; ++i) {
+    Exit(name, {.code = 1});
+    clock_.Advance(absl::Minutes(1));
+    scheduler_->RunOnce();
+    if (i < 3) Attach(name);
+  }
+  ASSERT_EQ(StateOf(name), J::STATE_FAILED);
+  EXPECT_TRUE(Job(name).has_end_time());
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job resumed, scheduler_->Resume(name));
+  EXPECT_EQ(resumed.state(), J::STATE_QUEUED);
+  EXPECT_FALSE(resumed.has_end_time());
+  scheduler_->RunOnce();
+  Attach(name);
+  Exit(name, {.code = 1});
+  EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
+  EXPECT_THAT(Job(name).state_reason(), HasSubstr("try 1 of 3"));
+  // No wait holds back what is asked for.
+  Pause(name);
+  ASSERT_THAT(scheduler_->Resume(name), IsOk());
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+  Attach(name);
+  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
+  End(name, Ended::OUTCOME_CANCELLED);
+  ASSERT_THAT(scheduler_->Resume(name), IsOk());
+  Exit(name, {});
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+}
+
+TEST_F(SchedulerTest, ResumesNothingThatIsNotOnHold) {
+  const std::string running = Running("a");
+  const std::string waiting = Create("b");
+  const auto refused = [&](const std::string& name, const std::string& why) {
+    const auto job = scheduler_->Resume(name);
+    EXPECT_THAT(
+        job, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(why)));
+    EXPECT_EQ(service::ReasonOf(job.status()), v1::ERROR_REASON_STATE_CONFLICT);
+  };
+  refused(waiting, "is QUEUED and not on hold");
+  refused(running, "is RUNNING and not on hold");
+  Pause(running);
+  refused(running, "resume it once it is PAUSED");
+  ASSERT_THAT(scheduler_->Cancel(running), IsOk());
+  refused(running, "resume it once it is CANCELLED");
+  End(running, Ended::OUTCOME_SUCCEEDED);
+  refused(running, "nothing left to do");
+}
+
+TEST_F(SchedulerTest, AnOldRequestDoesNotReachALaterWorker) {
+  const std::string name = Running("a");
+  // Paused, and over, before the scheduler's thread hears of the request.
+  ASSERT_THAT(scheduler_->Pause(name), IsOk());
+  ASSERT_THAT(store_->Update(name,
+                             [](jobs::JobRecord& record, auto*) {
+                               record.job.set_state(J::STATE_PAUSED);
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  scheduler_->RunOnce();
+  EXPECT_FALSE(session_->sent().back().has_control());
+}
+
+TEST_F(SchedulerTest, APausingJobIsPausedIfItsWorkerDiedWithTheServer) {
+  const std::string name = Running("a");
+  Pause(name);
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+  EXPECT_THAT(executor_.started(), SizeIs(1));
+}
+
+TEST_F(SchedulerTest, AsksTheWorkerOfAPausingJobAgainAfterARestart) {
+  const std::string name = Running("a");
+  Pause(name);
+  executor_.SetAlive(1001);
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  scheduler_->RunOnce();
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSING);
+  Attach(name, /*resumed=*/true);
+  EXPECT_EQ(LastAction(), Control::ACTION_PAUSE);
+  End(name, Ended::OUTCOME_STOPPED);
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+}
+
+TEST_F(SchedulerTest, APausingJobIsPausedByAServiceThatStops) {
+  const std::string name = Running("a");
+  Pause(name);
+  scheduler_->Stop(absl::ZeroDuration());
+  scheduler_->RunOnce();
+  End(name, Ended::OUTCOME_STOPPED);
+  EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
+}
+
+TEST_F(SchedulerTest, AJobWhoseProcessWasNeverFoundCanBeCancelled) {
+  const std::string name = Create("a");
+  scheduler_->RunOnce();
+  ASSERT_THAT(store_->Update(name,
+                             [](jobs::JobRecord& record, auto*) {
+                               record.pid = 0;
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Seconds(31));
   scheduler_->RunOnce();
   EXPECT_EQ(StateOf(name), J::STATE_CANCELLED);
 }
