@@ -274,10 +274,14 @@ TEST_F(PythonFilesTest, AModelThatIsDamagedIsNotExported) {
   std::string bytes = Slurp(path);
   bytes.back() ^= 0x40;
   std::ofstream(path, std::ios::binary) << bytes;
-  const json error =
-      service_->Error(6, {"models", "export", "as-ctm", "--format", "pytorch"});
-  EXPECT_EQ(error["code"], "DATA_LOSS");
-  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("is damaged"));
+  const std::string out = service_->dir() / "damaged";
+  for (const char* format : {"pytorch", "safetensors"}) {
+    const json error = service_->Error(
+        6, {"models", "export", "as-ctm", "--out", out, "--format", format});
+    EXPECT_EQ(error["code"], "DATA_LOSS") << format;
+    EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("is damaged"));
+    EXPECT_FALSE(fs::exists(out)) << format;
+  }
 }
 
 TEST_F(PythonFilesTest, EveryBadFileOfTheCollectionIsRefused) {
