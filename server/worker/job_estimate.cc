@@ -31,7 +31,7 @@ constexpr int64_t kMostMeasuredImages = 2;
 // Networks this small take batches of this size in seconds, and use a machine
 // much better with them.
 constexpr int64_t kSmallNetwork = 4'000'000;
-constexpr int64_t kMostSmallImages = 64;
+constexpr int64_t kMostSmallImages = 16;
 constexpr double kGiB = 1 << 30;
 
 // A process that listens to nobody.

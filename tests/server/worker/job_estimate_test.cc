@@ -163,8 +163,8 @@ TEST_F(JobEstimateTest, MeasuresOneStepAndWritesNothing) {
   EXPECT_GT(step, 0);
   EXPECT_NEAR(estimate["seconds"], 50 * step, 1e-9 * step * 50);
   EXPECT_THAT(estimate["measured"].get<std::string>(),
-              AllOf(HasSubstr("a step of 2 images"), HasSubstr("1 thread in"),
-                    HasSubstr("float32"), HasSubstr("times 32")));
+              AllOf(HasSubstr("a step of 16 images"), HasSubstr("1 thread in"),
+                    HasSubstr("float32"), HasSubstr("times 4 for 64 images")));
   EXPECT_GT(answer["peak_bytes"], 50 << 20);
   EXPECT_EQ(base::ListDir(dir_.path())->size(), 1);  // the teacher
 }
