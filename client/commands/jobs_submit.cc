@@ -51,10 +51,8 @@ void PrintEstimate(const v1::JobEstimate& e) {
   line("images a process", absl::StrCat(e.images_per_process()));
   if (e.checkpoint_bytes() > 0) line("checkpoint", Bytes(e.checkpoint_bytes()));
   if (e.seconds_per_step() > 0) {
-    line("time a step",
-         absl::StrCat("at most ", Period(absl::Seconds(e.seconds_per_step()))));
-    line("time in all",
-         absl::StrCat("at most ", Period(absl::Seconds(e.seconds()))));
+    line("time a step", absl::StrFormat("%.3g s", e.seconds_per_step()));
+    line("time in all", Period(absl::Seconds(e.seconds())));
     line("measured", e.measured());
   }
 }
