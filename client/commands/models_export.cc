@@ -48,38 +48,35 @@ class ExportSink {
   std::unique_ptr<base::AtomicFileWriter> writer_;
 };
 
-// The name of the model's weights file.
-absl::StatusOr<std::string> WeightsOf(const Context& context,
-                                      v1::ModelService::Stub* stub,
-                                      const std::string& name) {
+absl::StatusOr<v1::Model> GetModel(const Context& context,
+                                   v1::ModelService::Stub* stub,
+                                   const std::string& name) {
   v1::GetModelRequest request;
   request.set_name(name);
   v1::Model model;
   RETORT_RETURN_IF_ERROR(
       context.Call(*stub, &v1::ModelService::Stub::GetModel, request, &model));
+  return model;
+}
+
+// The name of the model's weights file.
+std::string WeightsOf(const v1::Model& model) {
   const bool script = std::find(model.files().begin(), model.files().end(),
                                 kScript) != model.files().end();
-  return std::string(script ? kScript : kWeights);
+  return script ? kScript : kWeights;
 }
 
 // A state dict has no room for what a preconditioning brings along.
-absl::Status WarnOfWhatStays(const Context& context,
-                             v1::ModelService::Stub* stub,
-                             const std::string& name) {
-  v1::GetModelRequest request;
-  request.set_name(name);
-  v1::Model model;
-  RETORT_RETURN_IF_ERROR(
-      context.Call(*stub, &v1::ModelService::Stub::GetModel, request, &model));
-  if (model.preconditioning() == v1::PRECONDITIONING_KIND_FITTED_SPECTRAL) {
-    fputs(
-        "note: its coefficients per frequency (preconditioning "
-        "fitted-spectral) are no part of a state dict, so that this file alone "
-        "is not the whole model; to move it to another server export it "
-        "without --format, with its manifest.json\n",
-        stderr);
+void WarnOfWhatStays(const v1::Model& model) {
+  if (model.preconditioning() != v1::PRECONDITIONING_KIND_FITTED_SPECTRAL) {
+    return;
   }
-  return absl::OkStatus();
+  fputs(
+      "note: its coefficients per frequency (preconditioning fitted-spectral) "
+      "are no part of a state dict, so that this file alone is not the whole "
+      "model; to move it to another server export it without --format, with "
+      "its manifest.json\n",
+      stderr);
 }
 
 // Sets what is asked for, and returns the name that it goes by.
@@ -90,7 +87,9 @@ absl::StatusOr<std::string> WhatToExport(const Context& context,
   if (options.format.empty()) {
     std::string file = options.file;
     if (file.empty()) {
-      RETORT_ASSIGN_OR_RETURN(file, WeightsOf(context, stub, request->name()));
+      RETORT_ASSIGN_OR_RETURN(const v1::Model model,
+                              GetModel(context, stub, request->name()));
+      file = WeightsOf(model);
     }
     request->set_file(file);
     return file;
@@ -109,7 +108,9 @@ absl::StatusOr<std::string> WhatToExport(const Context& context,
                                    options.format));
   }
   request->set_conversion(v1::ExportModelRequest::CONVERSION_PYTORCH_ZIP);
-  RETORT_RETURN_IF_ERROR(WarnOfWhatStays(context, stub, request->name()));
+  RETORT_ASSIGN_OR_RETURN(const v1::Model model,
+                          GetModel(context, stub, request->name()));
+  WarnOfWhatStays(model);
   return std::string("weights.pt");
 }
 
