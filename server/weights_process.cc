@@ -65,13 +65,12 @@ absl::StatusOr<int64_t> WeightsProcess::Check(const std::string& dir) {
   return answer.value("parameters", int64_t{0});
 }
 
-absl::StatusOr<registry::WeightsTool::Converted> WeightsProcess::Convert(
+absl::StatusOr<nlohmann::json> WeightsProcess::Convert(
     const std::string& file, const std::string& weights) {
   RETORT_ASSIGN_OR_RETURN(const nlohmann::json answer,
                           Run({{"--import-weights", file, "--out", weights},
                                "the file cannot be imported"}));
-  return Converted{answer.value("network", nlohmann::json()),
-                   answer.value("form", "")};
+  return answer.value("network", nlohmann::json());
 }
 
 absl::Status WeightsProcess::Export(const std::string& dir,

@@ -21,8 +21,8 @@ class WeightsProcess : public registry::WeightsTool {
       : worker_binary_(std::move(worker_binary)) {}
 
   absl::StatusOr<int64_t> Check(const std::string& dir) override;
-  absl::StatusOr<Converted> Convert(const std::string& file,
-                                    const std::string& weights) override;
+  absl::StatusOr<nlohmann::json> Convert(const std::string& file,
+                                         const std::string& weights) override;
   absl::Status Export(const std::string& dir, const std::string& file,
                       std::function<bool()> stop) override;
 

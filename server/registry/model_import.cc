@@ -72,12 +72,10 @@ absl::StatusOr<ImportedFile> ModelImport::Convert(WeightsTool* tool) {
   const std::string upload =
       absl::StrCat(dir_, "/", UploadName(header_.format()));
   const std::string weights = base::ModelDir(dir_).weights_path();
-  RETORT_ASSIGN_OR_RETURN(WeightsTool::Converted converted,
-                          tool->Convert(upload, weights));
-  RETORT_RETURN_IF_ERROR(base::RemoveTree(upload));
   ImportedFile file;
+  RETORT_ASSIGN_OR_RETURN(file.network, tool->Convert(upload, weights));
+  RETORT_RETURN_IF_ERROR(base::RemoveTree(upload));
   RETORT_ASSIGN_OR_RETURN(file.sha256, base::Sha256File(weights));
-  file.network = std::move(converted.network);
   return file;
 }
 

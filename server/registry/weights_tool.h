@@ -23,16 +23,11 @@ class WeightsTool {
   // shapes, and whatever the kind asks for. Returns the number of parameters.
   virtual absl::StatusOr<int64_t> Check(const std::string& dir) = 0;
 
-  // What a file of Python's held beside its tensors.
-  struct Converted {
-    nlohmann::json network;  // its configuration; null if there was none
-    std::string form;        // "edm-snapshot", "state-dict", ...
-  };
-
   // Reads what torch.save or EDM's pickle.dump wrote to `file`, and writes its
-  // tensors to `weights` as safetensors. Runs nothing of it.
-  virtual absl::StatusOr<Converted> Convert(const std::string& file,
-                                            const std::string& weights) = 0;
+  // tensors to `weights` as safetensors. Runs nothing of it. Returns the
+  // network's configuration that the file held; null if there was none.
+  virtual absl::StatusOr<nlohmann::json> Convert(
+      const std::string& file, const std::string& weights) = 0;
 
   // Writes the weights of a model's folder to `file` as torch.save does.
   // Cancelled once `stop` says true, which is asked about once a second.

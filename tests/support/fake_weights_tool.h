@@ -36,13 +36,13 @@ class FakeWeightsTool : public registry::WeightsTool {
     if (!status_.ok()) return status_;
     return 77;
   }
-  absl::StatusOr<Converted> Convert(const std::string& file,
-                                    const std::string& weights) override {
+  absl::StatusOr<nlohmann::json> Convert(const std::string& file,
+                                         const std::string& weights) override {
     absl::MutexLock lock(&mutex_);
     if (!status_.ok()) return status_;
     converted_ = *base::ReadFile(file, 1 << 20);
     RETORT_CHECK_OK(base::AtomicWriteFile(weights, SmallWeights()));
-    return Converted{network_, "edm-snapshot"};
+    return network_;
   }
   absl::Status Export(const std::string& dir, const std::string& file,
                       std::function<bool()>) override {
