@@ -271,6 +271,7 @@ absl::Status CheckSettable(const v1::Job& job, const std::string& source) {
   rest.clear_spec();
   rest.clear_display_name();
   rest.clear_priority();
+  rest.clear_priority_class();
   rest.clear_labels();
   std::vector<const FieldDescriptor*> set;
   rest.GetReflection()->ListFields(rest, &set);
@@ -278,7 +279,7 @@ absl::Status CheckSettable(const v1::Job& job, const std::string& source) {
   return SpecError(absl::StrCat(
       source, ": ", set[0]->name(),
       ": is set by the server; leave it out (a job's file has spec, "
-      "display_name, priority and labels)"));
+      "display_name, priority, priority_class and labels)"));
 }
 
 }  // namespace

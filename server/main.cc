@@ -49,6 +49,10 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
                   "one");
   app->add_option("--cpu_slots", options->cpu_slots,
                   "CPU threads that jobs may use together; 0: all");
+  app->add_option("--min_run", options->min_run,
+                  "Seconds that a job has run before it is asked to make room "
+                  "for one of a higher class")
+      ->capture_default_str();
   app->add_flag("--insecure,!--no-insecure", options->insecure,
                 "Serve without TLS on an address that others can reach");
   app->add_option("--log_level", options->log_level,

@@ -33,6 +33,10 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
        [options](const YAML::Node& node) {
          options->cpu_slots = node.as<int>();
        }},
+      {"min_run",
+       [options](const YAML::Node& node) {
+         options->min_run = node.as<int>();
+       }},
       {"insecure",
        [options](const YAML::Node& node) {
          options->insecure = node.as<bool>();
@@ -133,6 +137,10 @@ absl::Status ServerOptions::Validate() const {
     return absl::InvalidArgumentError(absl::StrCat(
         "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
   }
+  if (min_run < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--min_run: is ", min_run, "; must be a number of seconds, or 0"));
+  }
   return absl::OkStatus();
 }
 
@@ -145,6 +153,7 @@ std::string ServerOptions::ToYaml() const {
       << http_listen;
   out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
+  out << YAML::Key << "min_run" << YAML::Value << min_run;
   out << YAML::Key << "insecure" << YAML::Value << insecure;
   out << YAML::Key << "log_level" << YAML::Value << log_level;
   out << YAML::EndMap;

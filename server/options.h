@@ -22,6 +22,8 @@ struct ServerOptions {
   std::string worker_binary;
   // CPU threads that jobs may use together. 0: as many as the machine has.
   int cpu_slots = 0;
+  // A job is not asked to make room for another in its first so many seconds.
+  int min_run = 600;
   // Serve without TLS on an address that other machines can reach.
   bool insecure = false;
   // trace, debug, info, warn, error.

@@ -31,6 +31,7 @@
 #include "server/rpc/inference_service.h"
 #include "server/rpc/job_service.h"
 #include "server/rpc/worker_service.h"
+#include "server/scheduler/cluster_store.h"
 #include "server/scheduler/scheduler.h"
 #include "server/serving.h"
 
@@ -83,6 +84,7 @@ struct Server::Parts {
   std::unique_ptr<jobs::JobStore> jobs;
   std::unique_ptr<Serving> serving;
   std::unique_ptr<jobs::SpecResolver> resolver;
+  std::unique_ptr<scheduler::ClusterStore> cluster_store;
   std::unique_ptr<scheduler::Scheduler> scheduler;
   std::unique_ptr<rpc::JobService> job_service;
   std::unique_ptr<rpc::InferenceService> inference_service;
@@ -126,11 +128,13 @@ absl::Status Server::Parts::OpenStores() {
   RETORT_ASSIGN_OR_RETURN(serving, Serving::Create(deps));
   resolver = std::make_unique<jobs::SpecResolver>(
       jobs::ResolverLimits{options.cpu_slots}, serving->models());
+  RETORT_ASSIGN_OR_RETURN(cluster_store,
+                          scheduler::ClusterStore::Create(db.get()));
   scheduler::SchedulerOptions scheduling;
-  scheduling.cpu_slots = options.cpu_slots;
+  scheduling.cluster.policy.min_run = absl::Seconds(options.min_run);
   scheduler = std::make_unique<scheduler::Scheduler>(
       scheduling, base::RealClock(), jobs.get(), serving->models(),
-      executor.get(), &metrics);
+      executor.get(), cluster_store.get(), &metrics);
   links.SetListener(service::kJobs, scheduler.get());
   return absl::OkStatus();
 }
@@ -184,7 +188,7 @@ absl::Status Server::Parts::OpenApi() {
                            grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(job_service.get());
   builder.RegisterService(inference_service.get());
-  for (grpc::Service* service : serving->services()) {
+  for (grpc::Service* service : serving->services(scheduler.get())) {
     builder.RegisterService(service);
   }
   api_server = builder.BuildAndStart();

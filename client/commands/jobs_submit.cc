@@ -21,6 +21,7 @@ struct SubmitOptions {
   std::string request_id;
   std::string display_name;
   int priority = 0;
+  std::string priority_class;
   bool watch = false;
   bool validate_only = false;
   bool measure = false;
@@ -69,6 +70,13 @@ absl::Status SubmitJob(Context* context, const SubmitOptions& options) {
   if (options.priority != 0) {
     request.mutable_job()->set_priority(options.priority);
   }
+  if (!options.priority_class.empty()) {
+    RETORT_ASSIGN_OR_RETURN(
+        const int value, ParseEnumName(options.priority_class,
+                                       *v1::Job::PriorityClass_descriptor()));
+    request.mutable_job()->set_priority_class(
+        static_cast<v1::Job::PriorityClass>(value));
+  }
   request.set_parent(context->Parent());
   request.set_job_id(options.id);
   request.set_request_id(options.request_id.empty() ? NewRequestId()
@@ -106,8 +114,8 @@ void AddJobsSubmit(CLI::App* parent, Context* context) {
       AddCommand(parent, context, "submit", "Put a job in the queue",
                  [=] { return SubmitJob(context, *options); });
   command->add_option("-f,--file", options->file,
-                      "YAML or JSON file with spec, display_name, priority and "
-                      "labels; - is standard input");
+                      "YAML or JSON file with spec, display_name, priority, "
+                      "priority_class and labels; - is standard input");
   command->add_option("--preset", options->preset,
                       "Instead of a file: a name of `retort presets list`");
   command
@@ -122,7 +130,11 @@ void AddJobsSubmit(CLI::App* parent, Context* context) {
                       "job");
   command->add_option("--display-name", options->display_name,
                       "Name for people");
-  command->add_option("--priority", options->priority, "Higher runs first");
+  command->add_option("--priority", options->priority,
+                      "Higher runs first, within a project and class");
+  command->add_option("--priority-class", options->priority_class,
+                      "low, normal or high: goes before `--priority`; lower "
+                      "ones make room for higher ones");
   command->add_flag("--watch", options->watch, "Follow the job to its end");
   command->add_flag("--validate-only", options->validate_only,
                     "Check the spec, print it with all defaults, and say what "

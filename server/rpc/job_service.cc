@@ -1,6 +1,7 @@
 #include "server/rpc/job_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,11 +10,13 @@
 #include "server/base/error.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/spec_hash.h"
+#include "server/rpc/queue_answers.h"
 #include "server/rpc/refused_stream.h"
 #include "server/rpc/status.h"
 #include "server/rpc/stream_logs_reactor.h"
 #include "server/rpc/unary_reactor.h"
 #include "server/rpc/watch_job_reactor.h"
+#include "server/scheduler/job_facts.h"
 
 namespace retort::rpc {
 namespace {
@@ -47,6 +50,19 @@ absl::Status CheckTexts(const v1::Job& job) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Job::PriorityClass> ResolveClass(const v1::Job& job) {
+  const v1::Job::PriorityClass value = job.priority_class();
+  if (value == v1::Job::PRIORITY_CLASS_UNSPECIFIED) {
+    return v1::Job::PRIORITY_CLASS_NORMAL;
+  }
+  if (!v1::Job::PriorityClass_IsValid(value)) {
+    return service::BadField(
+        "job.priority_class",
+        absl::StrCat(int{value}, " is unknown; use LOW, NORMAL or HIGH"));
+  }
+  return value;
 }
 
 // Requests are the same if they differ in nothing but their id.
@@ -119,11 +135,17 @@ absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
   }
   new_job.job.set_display_name(request.job().display_name());
   new_job.job.set_priority(request.job().priority());
+  RETORT_ASSIGN_OR_RETURN(const v1::Job::PriorityClass priority_class,
+                          ResolveClass(request.job()));
+  new_job.job.set_priority_class(priority_class);
   *new_job.job.mutable_labels() = request.job().labels();
   *new_job.job.mutable_spec() = request.job().spec();
   absl::MutexLock lock(store_->models_mutex());
-  RETORT_RETURN_IF_ERROR(
-      resolver_->Resolve(new_job.job.mutable_spec(), request.validate_only()));
+  RETORT_RETURN_IF_ERROR(resolver_->Resolve(new_job.job.mutable_spec()));
+  // What is only estimated may be for another cluster.
+  if (!request.validate_only()) {
+    RETORT_RETURN_IF_ERROR(CheckPossible(new_job));
+  }
   if (!new_job.job_id.empty()) {
     RETORT_RETURN_IF_ERROR(store_->CheckIsNew(
         service::ResourceName{new_job.project, service::kJobs, new_job.job_id}
@@ -138,6 +160,19 @@ absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
   RETORT_ASSIGN_OR_RETURN(*response, store_->CreateJob(new_job));
   scheduler_->Wake();
   return absl::OkStatus();
+}
+
+absl::Status JobService::CheckPossible(const jobs::NewJob& new_job) const {
+  jobs::JobRecord record;
+  record.job = new_job.job;
+  scheduler::WaitingJob job = scheduler::ToWaiting(record);
+  job.project = new_job.project;
+  const std::optional<std::string> never = scheduler_->cluster()->WhyNever(job);
+  if (!never) return absl::OkStatus();
+  return service::BadFields(
+      v1::ERROR_REASON_SPEC_INVALID,
+      {{"job.spec.resources",
+        absl::StrCat("such a job can never start here: ", *never)}});
 }
 
 grpc::ServerUnaryReactor* JobService::GetJob(
@@ -243,9 +278,18 @@ absl::Status JobService::DoResume(const v1::ResumeJobRequest& request,
 }
 
 grpc::ServerUnaryReactor* JobService::ExplainQueue(
-    grpc::CallbackServerContext* context, const v1::ExplainQueueRequest*,
-    v1::ExplainQueueResponse*) {
-  return AnswerNotImplemented(context, "JobService/ExplainQueue", metrics_);
+    grpc::CallbackServerContext* context,
+    const v1::ExplainQueueRequest* request,
+    v1::ExplainQueueResponse* response) {
+  return Answer(
+      context, "JobService/ExplainQueue", metrics_, [&]() -> absl::Status {
+        RETORT_RETURN_IF_ERROR(CheckName(request->name()));
+        RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord record,
+                                store_->Get(request->name()));
+        *response =
+            ExplainJob(*scheduler_->cluster(), record, scheduler_->Now());
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(

@@ -82,6 +82,8 @@ class JobService final : public v1::JobService::CallbackService {
 
  private:
   absl::Status DoCreate(const v1::CreateJobRequest& request, v1::Job* response);
+  // InvalidArgument (SPEC_INVALID) if the job could never start here.
+  absl::Status CheckPossible(const jobs::NewJob& new_job) const;
   grpc::ServerUnaryReactor* Estimate(grpc::CallbackServerContext* context,
                                      const v1::CreateJobRequest* request,
                                      v1::Job* response);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/base/durations.h"
 #include "server/base/resource_name.h"
 
 namespace retort::scheduler {
@@ -26,11 +27,9 @@ JobClass ClassOf(const v1::Job& job) {
 }
 
 absl::Duration TimeLimitOf(const v1::ResourceSpec& resources) {
-  if (!resources.has_time_limit()) return absl::InfiniteDuration();
-  const absl::Duration limit =
-      absl::Seconds(resources.time_limit().seconds()) +
-      absl::Nanoseconds(resources.time_limit().nanos());
-  return limit > absl::ZeroDuration() ? limit : absl::InfiniteDuration();
+  return resources.has_time_limit()
+             ? service::GetDuration(resources.time_limit())
+             : absl::InfiniteDuration();
 }
 
 bool WritesCheckpoints(const v1::JobSpec& spec) {
@@ -48,7 +47,10 @@ WaitingJob ToWaiting(const jobs::JobRecord& record) {
   job.seq = record.seq;
   job.priority = record.job.priority();
   job.gang = GangOf(record.job.spec().resources());
-  job.time_limit = TimeLimitOf(record.job.spec().resources());
+  // Of which it has run some already.
+  job.time_limit =
+      std::max(TimeLimitOf(record.job.spec().resources()) - record.ran,
+               absl::ZeroDuration());
   job.project = ProjectOf(record.job);
   job.job_class = ClassOf(record.job);
   job.preemptible = WritesCheckpoints(record.job.spec());

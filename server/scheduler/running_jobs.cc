@@ -217,15 +217,38 @@ void RunningJobs::Cancel(const std::string& name) {
 
 void RunningJobs::Pause(const std::string& name) {
   Entry* entry = FindToAsk(name, J::STATE_PAUSING);
+  if (entry != nullptr) AskToStop(name, entry, "paused by request");
+}
+
+void RunningJobs::AskToStop(const std::string& name, Entry* entry,
+                            const std::string& why) {
   // One that is about to attach is told then.
-  if (entry == nullptr || entry->limit == Entry::Limit::kAttach) return;
+  if (entry->limit == Entry::Limit::kAttach) return;
   if (entry->session != nullptr) {
-    SendControl(entry->session.get(), Control::ACTION_PAUSE,
-                "paused by request");
+    SendControl(entry->session.get(), Control::ACTION_PAUSE, why);
   } else {
     executor_->Terminate(name, entry->epoch);
   }
   SetLimit(entry, Entry::Limit::kPause, options_.pause_timeout);
+}
+
+void RunningJobs::Preempt(const std::string& name, const std::string& reason) {
+  const auto found = running_.find(name);
+  if (found == running_.end()) return;
+  Entry& entry = found->second;
+  if (entry.ended || entry.settle || entry.exit.has_value() ||
+      !entry.stopped_because.empty()) {
+    return;
+  }
+  entry.stopped_because = reason;
+  const auto record = store_->Get(name);
+  LogIfError(name, record.status());
+  // One that is cancelled or paused meanwhile stops for that.
+  if (record.ok() && record->job.state() != J::STATE_STARTING &&
+      record->job.state() != J::STATE_RUNNING) {
+    return;
+  }
+  AskToStop(name, &entry, reason);
 }
 
 void RunningJobs::StopAll() {
@@ -301,6 +324,8 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
     Cancel(name);
   } else if (record->job.state() == J::STATE_PAUSING) {
     Pause(name);
+  } else if (!entry->stopped_because.empty()) {
+    AskToStop(name, entry, entry->stopped_because);
   } else if (stopping_) {
     SendControl(session.get(), Control::ACTION_PAUSE, "the service stops");
   }
@@ -386,9 +411,23 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
     status = Succeed(name, ended);
   } else if (!told_already) {
     const bool goes_on = HasCheckpoint(*store_, name);
+    std::string made_room;
+    if (!entry->stopped_because.empty() &&
+        ended.outcome() == TaskEnded::OUTCOME_STOPPED) {
+      const auto checkpoints = store_->ListCheckpoints(name);
+      made_room = absl::StrCat(
+          entry->stopped_because,
+          checkpoints.ok() && !checkpoints->empty()
+              ? absl::StrCat("; goes on from its checkpoint of step ",
+                             checkpoints->back().step())
+              : "; there is no checkpoint: it starts again");
+    }
     const auto after = store_->Update(name, [&](jobs::JobRecord& r, auto*) {
       r.job.set_state(EndState(r.job.state(), ended));
       r.job.set_state_reason(ended.reason());
+      if (r.job.state() == J::STATE_QUEUED && !made_room.empty()) {
+        r.job.set_state_reason(made_room);
+      }
       if (r.job.state() == J::STATE_PAUSED && !goes_on) {
         r.job.set_state_reason(absl::StrCat(ended.reason(), kNoCheckpoint));
       }
@@ -684,14 +723,6 @@ void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
     case Entry::Limit::kNone:
       break;
   }
-}
-
-std::vector<RunningJob> RunningJobs::Running() const {
-  std::vector<RunningJob> running;
-  for (const auto& [name, entry] : running_) {
-    running.push_back({name, entry.cpu_threads});
-  }
-  return running;
 }
 
 absl::Time RunningJobs::NotBefore(const std::string& name) const {

@@ -19,7 +19,6 @@
 #include "server/jobs/job_store.h"
 #include "server/jobs/model_lookup.h"
 #include "server/metrics/service_metrics.h"
-#include "server/scheduler/machine_policy.h"
 
 namespace retort::scheduler {
 
@@ -75,6 +74,11 @@ class RunningJobs {
   // The job is PAUSING: ask the worker to write a checkpoint and end.
   void Pause(const std::string& name);
 
+  // Asks a running gang to write a checkpoint and end, to make room: its job
+  // goes back to the queue with this reason. Without effect on one that has
+  // been asked before.
+  void Preempt(const std::string& name, const std::string& reason);
+
   // The job was put back in the queue on request: no wait holds it back.
   void Resume(const std::string& name) { delays_.erase(name); }
 
@@ -97,8 +101,8 @@ class RunningJobs {
   // Acts on time limits that have passed; returns the next one.
   absl::Time CheckTimeLimits();
 
-  // Jobs with a process, and when a job that lost one may start again.
-  std::vector<RunningJob> Running() const;
+  // Whether the job has a process, and when one that lost it may start again.
+  bool Has(const std::string& name) const { return running_.count(name) > 0; }
   absl::Time NotBefore(const std::string& name) const;
   bool empty() const { return running_.empty(); }
 
@@ -109,6 +113,9 @@ class RunningJobs {
     std::shared_ptr<executor::WorkerSession> session;
     // The worker's last word is in the store.
     bool ended = false;
+    // Why it was asked to stop other than by its job's state; empty if it was
+    // not.
+    std::string stopped_because;
     // Why the service ended the process itself; empty if it did not.
     std::string killed_because;
     // How the process ended, while its last messages may still be on the way.
@@ -137,6 +144,9 @@ class RunningJobs {
   // asked for something. A request is acted upon later than it was stored: by
   // then the job may be in another state, or have another worker.
   Entry* FindToAsk(const std::string& name, jobs::State state);
+  // Has the worker write a checkpoint and end, unless it will be told when it
+  // attaches.
+  void AskToStop(const std::string& name, Entry* entry, const std::string& why);
   void SetLimit(Entry* entry, Entry::Limit limit, absl::Duration after);
   void LimitPassed(const std::string& name, Entry* entry);
   void KillBecause(const std::string& name, Entry* entry,
