@@ -34,6 +34,10 @@ class ServiceProcess {
   ServiceProcess(const ServiceProcess&) = delete;
   ServiceProcess& operator=(const ServiceProcess&) = delete;
 
+  // Options of retortd, and of the command line, from the next start on.
+  void AddServerOptions(const std::vector<std::string>& options);
+  void AddCliOptions(const std::vector<std::string>& options);
+
   // Starts retortd, and waits until it answers. Start after Kill or Stop
   // works on the same data.
   void Start(const std::string& listen = "127.0.0.1:0");
@@ -95,6 +99,7 @@ class ServiceProcess {
   TempDir dir_;
   std::unique_ptr<ChildProcess> server_;
   std::string grpc_, http_, socket_;
+  std::vector<std::string> server_options_, cli_options_;
   int files_ = 0;
 };
 
