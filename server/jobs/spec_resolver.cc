@@ -10,6 +10,7 @@
 #include "core/base/status_macros.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
+#include "server/jobs/clone_changes.h"
 #include "server/jobs/data_fields.h"
 #include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
@@ -129,7 +130,8 @@ class Resolution {
 
   // Data of a task that starts from `model`.
   void Data(const v1::Model& model, v1::DataSpec* data, const std::string& at) {
-    ResolveData({false, ResolutionOf(model)}, at + ".data", data, &problems_);
+    ResolveData({false, ResolutionOf(model), ChannelsOf(model)}, at + ".data",
+                data, &problems_);
   }
 
   void Network(v1::NetworkSpec* net, int64_t side, const std::string& at) {
@@ -362,7 +364,7 @@ class Resolution {
   // Data, and a network that is for images of their size.
   void OwnNetwork(v1::DataSpec* data, v1::NetworkSpec* network,
                   const std::string& at) {
-    ResolveData({true, 0}, at + ".data", data, &problems_);
+    ResolveData({.own_resolution = true}, at + ".data", data, &problems_);
     const int64_t side =
         data->resolution() > 0 ? data->resolution() : kResolution;
     Network(network, side, at + ".network");
@@ -595,6 +597,11 @@ absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
                                            const v1::JobSpec& spec) const {
   return CheckNotTaken(project, job_id, spec,
                        "choose another job_id, or delete that model first");
+}
+
+absl::Status SpecResolver::CheckCanGoOn(const v1::JobSpec& before, int64_t step,
+                                        const v1::JobSpec& now) const {
+  return jobs::CheckCanGoOn(before, step, now, models_);
 }
 
 absl::Status SpecResolver::CheckModelsOfResumed(const v1::Job& job) const {
