@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/auth/tls.h"
 
 namespace retort {
 
@@ -24,15 +25,25 @@ struct ServerOptions {
   int cpu_slots = 0;
   // A job is not asked to make room for another in its first so many seconds.
   int min_run = 600;
-  // Serve without TLS on an address that other machines can reach.
+  // TLS of the API's port: tls_cert, tls_key, tls_client_ca. Workers' TCP port
+  // takes the same.
+  auth::TlsOptions tls;
+  // Who may call what (auth::TokenFile). Empty: whoever can connect may do
+  // all.
+  std::string tokens_file;
+  // Serve without TLS on an address that other machines can reach. Not with
+  // tokens, which would be read on the way.
   bool insecure = false;
+  // Serve http_listen, which has neither TLS nor tokens, on an address that
+  // other machines can reach. `insecure` means this too.
+  bool http_insecure = false;
   // trace, debug, info, warn, error.
   std::string log_level = "info";
 
   // Fills in the defaults that depend on the machine. `program` is argv[0].
   absl::Status Resolve(const std::string& program);
-  // Checks values that can be wrong by themselves; InvalidArgument with the
-  // option's name.
+  // Checks values that can be wrong by themselves or do not go together;
+  // reads no files. InvalidArgument or PermissionDenied with the option's name.
   absl::Status Validate() const;
   // YAML that --config reads back to the same options.
   std::string ToYaml() const;

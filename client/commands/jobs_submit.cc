@@ -131,10 +131,10 @@ void AddJobsSubmit(CLI::App* parent, Context* context) {
   command->add_option("--display-name", options->display_name,
                       "Name for people");
   command->add_option("--priority", options->priority,
-                      "Higher runs first, within a project and class");
+                      "Higher runs first, within its class");
   command->add_option("--priority-class", options->priority_class,
-                      "low, normal or high: goes before `--priority`; lower "
-                      "ones make room for higher ones");
+                      "low, normal or high: which jobs go first, and are not "
+                      "stopped for others");
   command->add_flag("--watch", options->watch, "Follow the job to its end");
   command->add_flag("--validate-only", options->validate_only,
                     "Check the spec, print it with all defaults, and say what "

@@ -9,6 +9,7 @@
 #include "server/base/error.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/timestamps.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/queue_answers.h"
 #include "server/rpc/unary_reactor.h"
 
@@ -44,20 +45,40 @@ void Fill(const scheduler::QueueEntry& entry, v1::QueueEntry* message) {
   *message->mutable_explanation() = ToExplainQueueResponse(entry.explanation);
 }
 
+// Whether the caller may see a job or deployment of this name.
+bool MayRead(const auth::Caller& caller, const std::string& name) {
+  const auto parsed = service::ParseAnyName(name);
+  return parsed.ok() && caller.MayRead(parsed->project);
+}
+
+google::protobuf::RepeatedPtrField<v1::Node> NodesFor(
+    const auth::Caller& caller, const scheduler::ClusterState& state) {
+  auto nodes = ToNodes(state);
+  for (v1::Node& node : nodes) {
+    google::protobuf::RepeatedPtrField<std::string> seen;
+    for (const std::string& name : node.occupants()) {
+      if (MayRead(caller, name)) *seen.Add() = name;
+    }
+    node.mutable_occupants()->Swap(&seen);
+  }
+  return nodes;
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* ClusterService::GetCluster(
     grpc::CallbackServerContext* context, const v1::GetClusterRequest*,
     v1::Cluster* response) {
   return Answer(context, "ClusterService/GetCluster", deps_.metrics,
-                [&] { return DoGetCluster(response); });
+                [&] { return DoGetCluster(*CallerOf(*context), response); });
 }
 
 grpc::ServerUnaryReactor* ClusterService::ListQueue(
     grpc::CallbackServerContext* context, const v1::ListQueueRequest* request,
     v1::ListQueueResponse* response) {
-  return Answer(context, "ClusterService/ListQueue", deps_.metrics,
-                [&] { return DoListQueue(*request, response); });
+  return Answer(context, "ClusterService/ListQueue", deps_.metrics, [&] {
+    return DoListQueue(*CallerOf(*context), *request, response);
+  });
 }
 
 grpc::ServerUnaryReactor* ClusterService::GetQuota(
@@ -71,7 +92,7 @@ grpc::ServerUnaryReactor* ClusterService::ListQuotas(
     grpc::CallbackServerContext* context, const v1::ListQuotasRequest*,
     v1::ListQuotasResponse* response) {
   return Answer(context, "ClusterService/ListQuotas", deps_.metrics,
-                [&] { return DoListQuotas(response); });
+                [&] { return DoListQuotas(*CallerOf(*context), response); });
 }
 
 grpc::ServerUnaryReactor* ClusterService::UpdateQuota(
@@ -88,16 +109,17 @@ grpc::ServerUnaryReactor* ClusterService::DrainNode(
                 [&] { return DoDrainNode(*request, response); });
 }
 
-absl::Status ClusterService::DoGetCluster(v1::Cluster* response) const {
+absl::Status ClusterService::DoGetCluster(const auth::Caller& caller,
+                                          v1::Cluster* response) const {
   const scheduler::ClusterState state = deps_.scheduler->cluster()->Copy();
   response->set_version(deps_.version);
   response->set_executor(deps_.executor);
-  *response->mutable_nodes() = ToNodes(state);
+  *response->mutable_nodes() = NodesFor(caller, state);
   // Replicas run on the service's own machine.
   for (v1::Node& node : *response->mutable_nodes()) {
     if (node.name() != deps_.node) continue;
     for (const std::string& name : deps_.deployments->Names()) {
-      node.add_occupants(name);
+      if (MayRead(caller, name)) node.add_occupants(name);
     }
   }
   response->set_queued_jobs(
@@ -108,7 +130,7 @@ absl::Status ClusterService::DoGetCluster(v1::Cluster* response) const {
 }
 
 absl::Status ClusterService::DoListQueue(
-    const v1::ListQueueRequest& request,
+    const auth::Caller& caller, const v1::ListQueueRequest& request,
     v1::ListQueueResponse* response) const {
   if (request.page_size() < 0 || request.page_size() > kMaxEntries) {
     return service::BadField(
@@ -122,7 +144,9 @@ absl::Status ClusterService::DoListQueue(
   const scheduler::Picture picture(state, deps_.clock->Now());
   for (const scheduler::QueueEntry& entry : scheduler::ExplainFirst(
            picture.snapshot(), deps_.scheduler->cluster()->policy(), count)) {
-    Fill(entry, response->add_entries());
+    v1::QueueEntry* message = response->add_entries();
+    Fill(entry, message);
+    if (!MayRead(caller, message->job())) message->clear_job();
   }
   response->set_total(
       static_cast<int32_t>(state.waiting().size() + state.claims().size()));
@@ -141,7 +165,7 @@ absl::Status ClusterService::DoGetQuota(const v1::GetQuotaRequest& request,
 }
 
 absl::Status ClusterService::DoListQuotas(
-    v1::ListQuotasResponse* response) const {
+    const auth::Caller& caller, v1::ListQuotasResponse* response) const {
   scheduler::LiveCluster* cluster = deps_.scheduler->cluster();
   RETORT_ASSIGN_OR_RETURN(const std::vector<scheduler::ProjectRecord> stored,
                           cluster->store()->ListProjects());
@@ -154,6 +178,7 @@ absl::Status ClusterService::DoListQuotas(
     records[record.name] = record;
   }
   for (const auto& [name, record] : records) {
+    if (!caller.MayRead(name)) continue;
     *response->add_quotas() = ToQuota(record, state, deps_.clock->Now());
   }
   return absl::OkStatus();

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "core/base/clock.h"
 #include "retort/v1/cluster_service.grpc.pb.h"
+#include "server/auth/caller.h"
 #include "server/batching/deployment_manager.h"
 #include "server/metrics/service_metrics.h"
 #include "server/scheduler/scheduler.h"
@@ -52,12 +53,17 @@ class ClusterService : public v1::ClusterService::CallbackService {
                                       v1::Node* response) override;
 
  private:
-  absl::Status DoGetCluster(v1::Cluster* response) const;
-  absl::Status DoListQueue(const v1::ListQueueRequest& request,
+  // These name only what the caller may see.
+  absl::Status DoGetCluster(const auth::Caller& caller,
+                            v1::Cluster* response) const;
+  absl::Status DoListQueue(const auth::Caller& caller,
+                           const v1::ListQueueRequest& request,
                            v1::ListQueueResponse* response) const;
+  absl::Status DoListQuotas(const auth::Caller& caller,
+                            v1::ListQuotasResponse* response) const;
+
   absl::Status DoGetQuota(const v1::GetQuotaRequest& request,
                           v1::Quota* response) const;
-  absl::Status DoListQuotas(v1::ListQuotasResponse* response) const;
   absl::Status DoUpdateQuota(const v1::UpdateQuotaRequest& request,
                              v1::Quota* response) const;
   absl::Status DoDrainNode(const v1::DrainNodeRequest& request,

@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
+#include "server/base/resource_name.h"
 #include "server/jobs/timestamps.h"
 
 namespace retort::scheduler {
@@ -33,6 +34,16 @@ std::vector<NodeFacts> ToFacts(const std::vector<executor::NodeInfo>& nodes) {
         {node.name, {node.gpus, node.cpus}, node.usable, node.reason});
   }
   return facts;
+}
+
+// One project does not learn the names of another's jobs.
+std::string WhyStops(const std::string& victim, const std::string& job) {
+  const auto of_victim = service::ParseName(service::kJobs, victim);
+  const auto of_job = service::ParseName(service::kJobs, job);
+  const bool same =
+      of_victim.ok() && of_job.ok() && of_victim->project == of_job->project;
+  return absl::StrCat("makes room for ",
+                      same ? job : "a job of another project");
 }
 
 absl::string_view WhyNotResumed(jobs::State state) {
@@ -122,9 +133,7 @@ absl::Status Scheduler::Recover() {
           name, jobs::FromTimestamp(checkpoints->back().create_time()));
     }
     const std::string room_for = cluster_.MakesRoomFor(name);
-    if (!room_for.empty()) {
-      running_.Preempt(name, absl::StrCat("makes room for ", room_for));
-    }
+    if (!room_for.empty()) running_.Preempt(name, WhyStops(name, room_for));
   }
   cluster_.ForgetUnfollowed();
   if (!live.empty()) {
@@ -234,7 +243,7 @@ absl::Time Scheduler::DecideAndAct() {
     return clock_->Now() + absl::Seconds(1);
   }
   for (const Plan::Stop& stop : plan.stop) {
-    running_.Preempt(stop.victim, absl::StrCat("makes room for ", stop.job));
+    running_.Preempt(stop.victim, WhyStops(stop.victim, stop.job));
   }
   absl::Time wake = plan.wake;
   for (const Plan::Start& start : plan.start) {

@@ -52,6 +52,14 @@ ServiceProcess::~ServiceProcess() {
   KillWorkers();
 }
 
+void ServiceProcess::AddServerOptions(const std::vector<std::string>& options) {
+  options_.insert(options_.end(), options.begin(), options.end());
+}
+
+void ServiceProcess::AddCliOptions(const std::vector<std::string>& options) {
+  cli_options_.insert(cli_options_.end(), options.begin(), options.end());
+}
+
 void ServiceProcess::Start(const std::string& listen) {
   const std::string addresses = data_dir() + "/retortd.json";
   std::error_code ignored;
@@ -88,6 +96,7 @@ std::vector<std::string> ServiceProcess::CliArguments(
     const std::vector<std::string>& arguments, bool as_json) const {
   std::vector<std::string> argv = {Binary("retort"), "--server", grpc_};
   if (as_json) argv.push_back("--json");
+  argv.insert(argv.end(), cli_options_.begin(), cli_options_.end());
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }
@@ -225,10 +234,10 @@ pid_t ServiceProcess::WorkerOf(const std::string& collection,
 std::vector<pid_t> ServiceProcess::RanksOf(const std::string& job) const {
   std::vector<pid_t> ranks;
   while (true) {
-    const std::vector<pid_t> found = FindProcesses(
-        {absl::StrCat("--server=unix:", socket_),
-         absl::StrCat("--subject=projects/default/jobs/", job),
-         absl::StrCat("--rank=", ranks.size())});
+    const std::vector<pid_t> found =
+        FindProcesses({absl::StrCat("--server=unix:", socket_),
+                       absl::StrCat("--subject=projects/default/jobs/", job),
+                       absl::StrCat("--rank=", ranks.size())});
     if (found.empty()) return ranks;
     ranks.push_back(found.front());
   }

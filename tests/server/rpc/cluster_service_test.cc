@@ -8,7 +8,6 @@
 #include "server/base/error.h"
 #include "tests/server/rpc/not_there_yet.h"
 #include "tests/server/rpc/service_fixture.h"
-#include "tests/support/fake_models.h"
 #include "tests/support/status_matchers.h"
 
 namespace retort::rpc {
@@ -24,10 +23,7 @@ class ClusterServiceTest : public ServiceFixture {
  protected:
   ClusterServiceTest() {
     executor_.SetNodes({{"here", 4, 0, true, ""}});
-    cluster_store_ = *scheduler::ClusterStore::Create(db_.get());
-    scheduler_ = std::make_unique<scheduler::Scheduler>(
-        scheduler::SchedulerOptions(), &clock_, jobs_.get(), &lookup_,
-        &executor_, cluster_store_.get(), &metrics_);
+    scheduler_->RunOnce();
     service_ = std::make_unique<ClusterService>(Deps("local"));
     stub_ = v1::ClusterService::NewStub(Serve(service_.get()));
   }
@@ -97,9 +93,6 @@ class ClusterServiceTest : public ServiceFixture {
     return Call(&v1::ClusterService::Stub::DrainNode, request);
   }
 
-  retort::testing::FakeModels lookup_;
-  std::unique_ptr<scheduler::ClusterStore> cluster_store_;
-  std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<ClusterService> service_;
   std::unique_ptr<v1::ClusterService::Stub> stub_;
 };
