@@ -15,7 +15,7 @@
 namespace retort::client {
 namespace {
 
-constexpr int kBarWidth = 20;
+constexpr int kUsageWidth = 20;
 
 // "7" of one's own project, "vision/7" of another.
 std::string JobLabel(const std::string& name, absl::string_view project) {
@@ -54,7 +54,7 @@ std::string NodesOf(const v1::Job& job) {
 std::string Bar(int used, int total) {
   return absl::StrCat(
       ProgressBar(total > 0 ? std::min(1.0, used / double(total)) : 0,
-                  kBarWidth),
+                  kUsageWidth),
       " ", used, "/", total);
 }
 

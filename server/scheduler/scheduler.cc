@@ -190,31 +190,37 @@ void Scheduler::Loop() {
 
 absl::Time Scheduler::RunOnce() {
   std::deque<std::function<void()>> inbox;
-  bool stopping, look;
   {
     absl::MutexLock lock(&mutex_);
     inbox.swap(inbox_);
-    stopping = stopping_;
-    look = std::exchange(look_, false);
   }
   for (const auto& item : inbox) item();
+  const absl::Time limit = running_.CheckTimeLimits();
   const absl::Time now = clock_->Now();
   // However little happens: nodes come and go by themselves.
-  look |= now >= wake_ || now >= looked_at_ + kIdlePeriod;
-  const absl::Time limit = running_.CheckTimeLimits();
+  bool look = now >= decide_at_ || now >= looked_at_ + kIdlePeriod;
+  bool stopping;
+  {
+    absl::MutexLock lock(&mutex_);
+    look |= std::exchange(look_, false);
+    stopping = stopping_;
+  }
   if (look) {
     looked_at_ = now;
     FollowJobs();
     decide_at_ = stopping ? absl::InfiniteFuture() : DecideAndAct();
-    PublishUsage(now);
+    if (!unread_.empty()) {
+      decide_at_ = std::min(decide_at_, now + absl::Seconds(1));
+    }
+    PublishUsage();
   }
-  wake_ = std::min(limit, decide_at_);
-  return wake_;
+  return std::min(limit, decide_at_);
 }
 
 void Scheduler::FollowJobs() {
   cluster_.SetNodes(ToFacts(executor_->Nodes()));
   std::set<std::string> changed = news_->Take();
+  changed.merge(std::exchange(unread_, {}));
   for (const std::string& name : cluster_.Gangs()) {
     if (!running_.Has(name)) changed.insert(name);
   }
@@ -230,7 +236,7 @@ void Scheduler::FollowJob(const std::string& name) {
   } else {
     RETORT_LOG(error, "{} cannot be read: {}", name,
                record.status().ToString());
-    news_->Add(name);
+    unread_.insert(name);
   }
 }
 
@@ -272,7 +278,7 @@ void Scheduler::Refuse(const Plan::Refusal& refusal) {
   }
 }
 
-void Scheduler::PublishUsage(absl::Time now) {
+void Scheduler::PublishUsage() {
   const ClusterState state = cluster_.Copy();
   int slots = 0, used = 0;
   for (const NodeFacts& node : state.nodes()) slots += node.total.cpus;

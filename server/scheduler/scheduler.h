@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -90,10 +91,6 @@ class Scheduler : public executor::WorkerListener {
   // at the latest. For Start()'s thread, and for tests.
   absl::Time RunOnce() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The next RunOnce() comes so much later than it should have
-  // (RunningJobs::Overslept). For Start()'s thread, and for tests.
-  void Overslept(absl::Duration by) { running_.Overslept(by); }
-
   // WorkerListener. Only fill the inbox.
   void OnAttached(const std::string& subject, int64_t epoch,
                   const internal::v1::Hello& hello,
@@ -120,7 +117,7 @@ class Scheduler : public executor::WorkerListener {
   // Decides and acts; returns when to decide anew.
   absl::Time DecideAndAct();
   void Refuse(const Plan::Refusal& refusal);
-  void PublishUsage(absl::Time now);
+  void PublishUsage();
 
   const SchedulerOptions options_;
   base::Clock* const clock_;
@@ -132,11 +129,11 @@ class Scheduler : public executor::WorkerListener {
 
   // Used by the scheduler's thread (or the test's) alone.
   RunningJobs running_;
-  // When a decision was taken, when the next one is due, and when to do
-  // anything, at the latest.
+  // When a decision was taken, and when the next one is due.
   absl::Time looked_at_ = absl::InfinitePast();
   absl::Time decide_at_ = absl::InfinitePast();
-  absl::Time wake_ = absl::InfinitePast();
+  // Jobs of which the store could not tell what has changed.
+  std::set<std::string> unread_;
 
   mutable absl::Mutex mutex_;
   std::deque<std::function<void()>> inbox_ ABSL_GUARDED_BY(mutex_);

@@ -12,14 +12,14 @@ using Job = std::shared_ptr<const QueuedJob>;
 
 Job Make(const QueuedJob& job) { return std::make_shared<QueuedJob>(job); }
 
-const absl::Time kNow = absl::FromUnixSeconds(1000);
+const absl::Time kBegin = absl::FromUnixSeconds(1000);
 
 TEST(WaitingJobsTest, KeepsEachQueueByPriorityAndAge) {
   const Job old = Make({"old", 1}), young = Make({"young", 2}),
             preferred = Make({"preferred", 3, 1});
   WaitingJobs waiting;
   for (const Job& job : {young, preferred, old}) {
-    waiting.Add(1, JobClass::kLow, job, kNow);
+    waiting.Add(1, JobClass::kLow, job, kBegin);
   }
   const Queue queue = waiting.queues()[3];
   EXPECT_EQ(queue.project, 1);
@@ -33,9 +33,9 @@ TEST(WaitingJobsTest, KeepsEachQueueByPriorityAndAge) {
 TEST(WaitingJobsTest, ACopyKeepsWhatTheOriginalLoses) {
   WaitingJobs waiting;
   Job job = Make({"a", 1});
-  waiting.Add(0, JobClass::kNormal, job, kNow);
+  waiting.Add(0, JobClass::kNormal, job, kBegin);
   const WaitingJobs copy = waiting;
-  waiting.Remove(0, JobClass::kNormal, job.get(), kNow);
+  waiting.Remove(0, JobClass::kNormal, job.get(), kBegin);
   job.reset();
   const std::vector<Queue> queues = copy.queues();
   ASSERT_EQ(queues[1].jobs.size(), 1u);
@@ -45,15 +45,15 @@ TEST(WaitingJobsTest, ACopyKeepsWhatTheOriginalLoses) {
 TEST(WaitingJobsTest, KnowsSinceWhenTheFirstIsTheFirst) {
   const Job a = Make({"a", 1}), b = Make({"b", 2}), c = Make({"c", 3});
   WaitingJobs waiting;
-  const auto since = [&] { return waiting.queues()[1].head_since - kNow; };
-  waiting.Add(0, JobClass::kNormal, b, kNow + absl::Seconds(1));
-  waiting.Add(0, JobClass::kNormal, c, kNow + absl::Seconds(2));
+  const auto since = [&] { return waiting.queues()[1].head_since - kBegin; };
+  waiting.Add(0, JobClass::kNormal, b, kBegin + absl::Seconds(1));
+  waiting.Add(0, JobClass::kNormal, c, kBegin + absl::Seconds(2));
   EXPECT_EQ(since(), absl::Seconds(1));
-  waiting.Add(0, JobClass::kNormal, a, kNow + absl::Seconds(3));
+  waiting.Add(0, JobClass::kNormal, a, kBegin + absl::Seconds(3));
   EXPECT_EQ(since(), absl::Seconds(3));
-  waiting.Remove(0, JobClass::kNormal, c.get(), kNow + absl::Seconds(4));
+  waiting.Remove(0, JobClass::kNormal, c.get(), kBegin + absl::Seconds(4));
   EXPECT_EQ(since(), absl::Seconds(3));
-  waiting.Remove(0, JobClass::kNormal, a.get(), kNow + absl::Seconds(5));
+  waiting.Remove(0, JobClass::kNormal, a.get(), kBegin + absl::Seconds(5));
   EXPECT_EQ(since(), absl::Seconds(5));
   EXPECT_EQ(waiting.size(), 1);
 }
