@@ -24,6 +24,9 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
   const auto text = [](std::string* value) {
     return [value](const YAML::Node& node) { *value = node.as<std::string>(); };
   };
+  const auto flag = [](bool* value) {
+    return [value](const YAML::Node& node) { *value = node.as<bool>(); };
+  };
   return {
       {"data_dir", text(&options->data_dir)},
       {"listen", text(&options->listen)},
@@ -33,10 +36,12 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
        [options](const YAML::Node& node) {
          options->cpu_slots = node.as<int>();
        }},
-      {"insecure",
-       [options](const YAML::Node& node) {
-         options->insecure = node.as<bool>();
-       }},
+      {"tls_cert", text(&options->tls.cert)},
+      {"tls_key", text(&options->tls.key)},
+      {"tls_client_ca", text(&options->tls.client_ca)},
+      {"tokens_file", text(&options->tokens_file)},
+      {"insecure", flag(&options->insecure)},
+      {"http_insecure", flag(&options->http_insecure)},
       {"log_level", text(&options->log_level)},
   };
 }
@@ -89,6 +94,37 @@ std::string ProgramDir(const std::string& program) {
   return error ? base::ParentDir(program) : self.parent_path().string();
 }
 
+absl::Status InOption(absl::string_view name, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("--", name, ": ", status.message()));
+}
+
+absl::Status CheckListen(const ServerOptions& options) {
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.listen));
+  const bool tls = options.tls.enabled();
+  if (!options.tokens_file.empty() && !tls && !auth::IsLoopback(address)) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "tokens need TLS beyond the loopback, else ", options.listen,
+        " would have them read on the way; give --tls_cert and --tls_key"));
+  }
+  return auth::MayListen(address, options.insecure, tls);
+}
+
+absl::Status CheckHttpListen(const ServerOptions& options) {
+  if (options.http_listen.empty()) return absl::OkStatus();
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.http_listen));
+  if (options.insecure || options.http_insecure || auth::IsLoopback(address)) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(absl::StrCat(
+      "listening on ", address.host, " would show /metrics, which has neither ",
+      "TLS nor tokens, to other machines; listen on 127.0.0.1, or say ",
+      "--http_insecure if they may see it"));
+}
+
 }  // namespace
 
 absl::Status ApplyYaml(const std::string& yaml, const std::string& source,
@@ -118,16 +154,13 @@ absl::Status ServerOptions::Resolve(const std::string& program) {
 }
 
 absl::Status ServerOptions::Validate() const {
-  for (const auto& [name, address] :
-       {std::pair("listen", &listen), std::pair("http_listen", &http_listen)}) {
-    if (address->empty() && address == &http_listen) continue;
-    const auto parsed = auth::ParseListenAddress(*address);
-    absl::Status status = parsed.status();
-    if (status.ok()) status = auth::MayListen(*parsed, insecure);
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("--", name, ": ", status.message()));
-    }
+  RETORT_RETURN_IF_ERROR(InOption("listen", CheckListen(*this)));
+  RETORT_RETURN_IF_ERROR(InOption("http_listen", CheckHttpListen(*this)));
+  if (tls.cert.empty() != tls.key.empty() ||
+      (tls.cert.empty() && !tls.client_ca.empty())) {
+    return absl::InvalidArgumentError(
+        "--tls_cert and --tls_key go together, and --tls_client_ca with them; "
+        "give the one that is missing");
   }
   if (cpu_slots < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -145,7 +178,15 @@ std::string ServerOptions::ToYaml() const {
       << http_listen;
   out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
+  out << YAML::Key << "tls_cert" << YAML::Value << YAML::DoubleQuoted
+      << tls.cert;
+  out << YAML::Key << "tls_key" << YAML::Value << YAML::DoubleQuoted << tls.key;
+  out << YAML::Key << "tls_client_ca" << YAML::Value << YAML::DoubleQuoted
+      << tls.client_ca;
+  out << YAML::Key << "tokens_file" << YAML::Value << YAML::DoubleQuoted
+      << tokens_file;
   out << YAML::Key << "insecure" << YAML::Value << insecure;
+  out << YAML::Key << "http_insecure" << YAML::Value << http_insecure;
   out << YAML::Key << "log_level" << YAML::Value << log_level;
   out << YAML::EndMap;
   return absl::StrCat(out.c_str(), "\n");

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/auth/tls.h"
 
 namespace retort {
 
@@ -22,15 +23,25 @@ struct ServerOptions {
   std::string worker_binary;
   // CPU threads that jobs may use together. 0: as many as the machine has.
   int cpu_slots = 0;
-  // Serve without TLS on an address that other machines can reach.
+  // TLS of the API's port: tls_cert, tls_key, tls_client_ca. Workers' TCP port
+  // takes the same.
+  auth::TlsOptions tls;
+  // Who may call what (auth::TokenFile). Empty: whoever can connect may do
+  // all.
+  std::string tokens_file;
+  // Serve without TLS on an address that other machines can reach. Not with
+  // tokens, which would be read on the way.
   bool insecure = false;
+  // Serve http_listen, which has neither TLS nor tokens, on an address that
+  // other machines can reach. `insecure` means this too.
+  bool http_insecure = false;
   // trace, debug, info, warn, error.
   std::string log_level = "info";
 
   // Fills in the defaults that depend on the machine. `program` is argv[0].
   absl::Status Resolve(const std::string& program);
-  // Checks values that can be wrong by themselves; InvalidArgument with the
-  // option's name.
+  // Checks values that can be wrong by themselves or do not go together;
+  // reads no files. InvalidArgument or PermissionDenied with the option's name.
   absl::Status Validate() const;
   // YAML that --config reads back to the same options.
   std::string ToYaml() const;

@@ -18,6 +18,8 @@
 #include "core/base/status_macros.h"
 #include "core/base/version.h"
 #include "server/auth/listen_policy.h"
+#include "server/auth/tls.h"
+#include "server/auth/token_file.h"
 #include "server/base/resource_name.h"
 #include "server/db/database.h"
 #include "server/executor/local_executor.h"
@@ -28,6 +30,7 @@
 #include "server/jobs/spec_resolver.h"
 #include "server/listening.h"
 #include "server/metrics/service_metrics.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/inference_service.h"
 #include "server/rpc/job_service.h"
 #include "server/rpc/worker_service.h"
@@ -43,7 +46,7 @@ constexpr int kMaxMessageBytes = 64 << 20;
 constexpr absl::Duration kWorkerGrace = absl::Seconds(60);
 constexpr std::chrono::seconds kCallGrace(3);
 
-// Options that both of our gRPC servers share.
+// Options that all of our gRPC servers share.
 void Configure(grpc::ServerBuilder* builder) {
   // Else a second server could take the same port and half of its calls.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -69,6 +72,8 @@ struct Server::Parts {
   absl::Status OpenStores();
   absl::Status OpenHttp();
   absl::Status OpenWorkerSocket();
+  // Lets none call who is not in the tokens file.
+  absl::Status GuardCalls(grpc::ServerBuilder* builder);
   absl::Status OpenApi();
   absl::Status WriteAddresses() const;
 
@@ -87,6 +92,7 @@ struct Server::Parts {
   std::unique_ptr<rpc::JobService> job_service;
   std::unique_ptr<rpc::InferenceService> inference_service;
   std::unique_ptr<rpc::WorkerService> worker_service;
+  std::unique_ptr<auth::TokenFile> tokens;  // null: everybody may do all
   std::unique_ptr<http::HttpServer> http;
   std::unique_ptr<grpc::Server> worker_server;
   std::unique_ptr<grpc::Server> api_server;
@@ -105,10 +111,12 @@ absl::Status Server::Parts::OpenStores() {
   }
   RETORT_RETURN_IF_ERROR(lock.Acquire(data_dir.lock_path()));
   RETORT_ASSIGN_OR_RETURN(db, db::Database::Open(data_dir.db_path()));
-  executor = std::make_unique<executor::LocalExecutor>(
-      executor::LocalExecutorOptions{options.worker_binary, socket_path,
-                                     options.log_level},
-      &links);
+  executor::LocalExecutorOptions local;
+  local.worker_binary = options.worker_binary;
+  local.socket_path = socket_path;
+  local.log_level = options.log_level;
+  local.cpus = options.cpu_slots;
+  executor = std::make_unique<executor::LocalExecutor>(local, &links);
   RETORT_ASSIGN_OR_RETURN(
       jobs, jobs::JobStore::Create(db.get(), base::RealClock(), data_dir));
   ServingDeps deps;
@@ -128,7 +136,7 @@ absl::Status Server::Parts::OpenStores() {
   scheduling.cpu_slots = options.cpu_slots;
   scheduler = std::make_unique<scheduler::Scheduler>(
       scheduling, base::RealClock(), jobs.get(), serving->models(),
-      executor.get(), &links, &metrics);
+      executor.get(), &metrics);
   links.SetListener(service::kJobs, scheduler.get());
   return absl::OkStatus();
 }
@@ -163,6 +171,23 @@ absl::Status Server::Parts::OpenWorkerSocket() {
   return absl::OkStatus();
 }
 
+absl::Status Server::Parts::GuardCalls(grpc::ServerBuilder* builder) {
+  if (options.tokens_file.empty()) return absl::OkStatus();
+  auto opened = auth::TokenFile::Open(options.tokens_file);
+  if (!opened.ok()) {
+    return absl::Status(
+        opened.status().code(),
+        absl::StrCat("--tokens_file: ", opened.status().message()));
+  }
+  tokens = *std::move(opened);
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      interceptors;
+  interceptors.push_back(rpc::MakeCallGuard(tokens.get()));
+  builder->experimental().SetInterceptorCreators(std::move(interceptors));
+  return absl::OkStatus();
+}
+
 absl::Status Server::Parts::OpenApi() {
   RETORT_ASSIGN_OR_RETURN(auth::ListenAddress address,
                           auth::ParseListenAddress(options.listen));
@@ -175,11 +200,14 @@ absl::Status Server::Parts::OpenApi() {
                            measure, stop);
       });
   inference_service = std::make_unique<rpc::InferenceService>(&metrics);
+  RETORT_ASSIGN_OR_RETURN(const auto credentials,
+                          auth::ServerCredentials(options.tls));
   grpc::ServerBuilder builder;
   Configure(&builder);
+  RETORT_RETURN_IF_ERROR(GuardCalls(&builder));
   int port = 0;
-  builder.AddListeningPort(JoinAddress(address.host, address.port),
-                           grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(JoinAddress(address.host, address.port), credentials,
+                           &port);
   builder.RegisterService(job_service.get());
   builder.RegisterService(inference_service.get());
   for (grpc::Service* service : serving->services()) {
@@ -241,8 +269,13 @@ absl::Status Server::Start() {
   parts.scheduler->Start();
   RETORT_RETURN_IF_ERROR(parts.WriteAddresses());
   if (parts.http != nullptr) parts.http->SetHealthy(true);
-  RETORT_LOG(info, "retortd {} serves gRPC on {}, HTTP on {}, data in {}",
+  RETORT_LOG(info,
+             "retortd {} serves gRPC on {} ({}{}), HTTP on {}, data in {}",
              kVersion, parts.grpc_address,
+             !parts.options.tls.enabled()          ? "no TLS"
+             : parts.options.tls.client_ca.empty() ? "TLS"
+                                                   : "mutual TLS",
+             parts.tokens == nullptr ? ", no tokens" : ", tokens",
              parts.http_address.empty() ? "no port" : parts.http_address,
              parts.data_dir.root());
   return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "core/base/status_macros.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
+#include "server/base/validation_metrics.h"
 #include "server/jobs/clone_changes.h"
 #include "server/jobs/data_fields.h"
 #include "server/jobs/estimate_fields.h"
@@ -377,6 +378,8 @@ class Resolution {
     Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_ADAM, 1e-3,
               at + ".optimizer");
     Training(task->mutable_training(), at + ".training");
+    ResolveKeeping(at + ".training", service::ValidationMetrics(*task),
+                   task->mutable_training(), &problems_);
     RETORT_DEFAULT(task, p_mean, -1.2);
     RETORT_DEFAULT(task, p_std, 1.2);
     problems_.Require(std::isfinite(task->p_mean()), at + ".p_mean",
@@ -527,6 +530,8 @@ class Resolution {
     Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_RADAM, 4e-4,
               at + ".optimizer");
     Training(task->mutable_training(), at + ".training");
+    ResolveKeeping(at + ".training", service::ValidationMetrics(*task),
+                   task->mutable_training(), &problems_);
     if (task->distance() == v1::DistillSpec::DISTANCE_UNSPECIFIED) {
       task->set_distance(v1::DistillSpec::DISTANCE_PSEUDO_HUBER);
     }

@@ -11,6 +11,7 @@
 #include "server/jobs/clone_changes.h"
 #include "server/jobs/job_filter.h"
 #include "server/jobs/spec_hash.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/refused_stream.h"
 #include "server/rpc/status.h"
 #include "server/rpc/stream_logs_reactor.h"
@@ -86,8 +87,10 @@ grpc::ServerUnaryReactor* JobService::CreateJob(
     });
   }
   if (request->validate_only() && estimator_) {
-    return Estimate(context, "JobService/CreateJob",
-                    DoCreate(*request, response), request->measure(), response);
+    absl::Status valid = MayCall(*context);
+    if (valid.ok()) valid = DoCreate(*request, response);
+    return Estimate(context, "JobService/CreateJob", valid, request->measure(),
+                    response);
   }
   return Answer(context, "JobService/CreateJob", metrics_,
                 [&] { return DoCreate(*request, response); });
@@ -97,8 +100,10 @@ grpc::ServerUnaryReactor* JobService::CloneJob(
     grpc::CallbackServerContext* context, const v1::CloneJobRequest* request,
     v1::Job* response) {
   if (request->validate_only() && estimator_) {
-    return Estimate(context, "JobService/CloneJob", DoClone(*request, response),
-                    /*measure=*/false, response);
+    absl::Status valid = MayCall(*context);
+    if (valid.ok()) valid = DoClone(*request, response);
+    return Estimate(context, "JobService/CloneJob", valid, /*measure=*/false,
+                    response);
   }
   return Answer(context, "JobService/CloneJob", metrics_,
                 [&] { return DoClone(*request, response); });
@@ -353,8 +358,9 @@ grpc::ServerUnaryReactor* JobService::ExplainQueue(
 }
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(
-    grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
-  absl::Status status = CheckName(request->name());
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
+  absl::Status status = MayCall(*context);
+  if (status.ok()) status = CheckName(request->name());
   if (status.ok() && request->from_event() < 0) {
     status = service::BadField("from_event", "must not be negative");
   }
@@ -365,9 +371,11 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(
 }
 
 grpc::ServerWriteReactor<v1::StreamLogsResponse>* JobService::StreamLogs(
-    grpc::CallbackServerContext*, const v1::StreamLogsRequest* request) {
+    grpc::CallbackServerContext* context,
+    const v1::StreamLogsRequest* request) {
   const auto name = service::ParseName(service::kJobs, request->name());
-  absl::Status status = name.status();
+  absl::Status status = MayCall(*context);
+  if (status.ok()) status = name.status();
   if (status.ok() && request->tail() < 0) {
     status = service::BadField("tail", "must not be negative; 0 means all");
   }

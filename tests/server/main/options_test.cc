@@ -18,7 +18,10 @@ TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
   options.listen = "127.0.0.1:1";
   options.http_listen = "";
   options.cpu_slots = 7;
+  options.tls = {"c", "k", "ca"};
+  options.tokens_file = "t";
   options.insecure = true;
+  options.http_insecure = true;
   ServerOptions again;
   ASSERT_THAT(ApplyYaml(options.ToYaml(), "x.yaml", &again), IsOk());
   EXPECT_EQ(again.ToYaml(), options.ToYaml());
@@ -35,6 +38,38 @@ TEST(ServerOptionsTest, SayWhereAFileIsWrong) {
   EXPECT_THAT(
       ApplyYaml("[1, 2", "x.yaml", &options),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is no YAML")));
+}
+
+TEST(ServerOptionsTest, LetOthersInWithTls) {
+  ServerOptions options;
+  options.listen = "0.0.0.0:7433";
+  options.tls = {"cert.pem", "key.pem", ""};
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.tls.key.clear();
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("go together")));
+}
+
+TEST(ServerOptionsTest, SendNoTokensInTheClear) {
+  ServerOptions options;
+  options.tokens_file = "tokens.yaml";
+  EXPECT_THAT(options.Validate(), IsOk()) << "on the loopback";
+  options.listen = "0.0.0.0:7433";
+  options.insecure = true;
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
+                                           HasSubstr("tokens need TLS")));
+  options.tls = {"cert.pem", "key.pem", ""};
+  EXPECT_THAT(options.Validate(), IsOk());
+}
+
+TEST(ServerOptionsTest, ShowMetricsToOthersOnlyIfTold) {
+  ServerOptions options;
+  options.http_listen = "0.0.0.0:7434";
+  options.tls = {"cert.pem", "key.pem", ""};
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
+                                           HasSubstr("--http_insecure")));
+  options.http_insecure = true;
+  EXPECT_THAT(options.Validate(), IsOk());
 }
 
 TEST(ServerOptionsTest, ResolveWhatDependsOnTheMachine) {
