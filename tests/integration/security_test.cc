@@ -210,7 +210,7 @@ class SecurityTest : public ::testing::Test {
     const grpc::Status status = CallText(
         channel_, *v1::Job::descriptor()->file()->service(0)->method(0),
         absl::StrReplaceAll("parent: 'projects/$P' job_id: 'j' job { spec { "
-                            "train_teacher {} } }",
+                            "train_teacher { training { iterations: 9 } } } }",
                             {{"$P", project}}),
         "root");
     ASSERT_TRUE(status.ok()) << status.error_message();
