@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -34,8 +35,13 @@ class ServiceProcess {
   ServiceProcess(const ServiceProcess&) = delete;
   ServiceProcess& operator=(const ServiceProcess&) = delete;
 
-  // Options of retortd, and of the command line, from the next start on.
+  // Options of retortd from the next Start on: instead of the default (one CPU
+  // slot), or beside what there is.
+  void SetOptions(std::vector<std::string> options) {
+    options_ = std::move(options);
+  }
   void AddServerOptions(const std::vector<std::string>& options);
+  // Options of the command line from the next call on.
   void AddCliOptions(const std::vector<std::string>& options);
 
   // Starts retortd, and waits until it answers. Start after Kill or Stop
@@ -77,6 +83,8 @@ class ServiceProcess {
 
   // The process that works for a job or deployment; 0 if there is none.
   pid_t WorkerOf(const std::string& collection, const std::string& id) const;
+  // All processes of a job, by rank.
+  std::vector<pid_t> RanksOf(const std::string& job) const;
   // The process of a job; waits for it.
   pid_t AwaitWorker(const std::string& job);
 
@@ -97,9 +105,10 @@ class ServiceProcess {
   void KillWorkers();
 
   TempDir dir_;
+  std::vector<std::string> options_ = {"--cpu_slots=1"};
   std::unique_ptr<ChildProcess> server_;
   std::string grpc_, http_, socket_;
-  std::vector<std::string> server_options_, cli_options_;
+  std::vector<std::string> cli_options_;
   int files_ = 0;
 };
 
