@@ -58,7 +58,8 @@ void ServiceProcess::Start(const std::string& listen) {
   std::filesystem::remove(addresses, ignored);  // a killed one's
   std::vector<std::string> argv = {
       Binary("retortd"), "--data_dir=" + data_dir(), "--listen=" + listen,
-      "--http_listen=127.0.0.1:0", "--cpu_slots=1"};
+      "--http_listen=127.0.0.1:0"};
+  argv.insert(argv.end(), options_.begin(), options_.end());
   server_ = std::make_unique<ChildProcess>(argv, dir_ / "retortd.log",
                                            dir_ / "retortd.log");
   const bool ready = PollUntil(kPatience, [&] {
@@ -219,6 +220,18 @@ pid_t ServiceProcess::WorkerOf(const std::string& collection,
       {absl::StrCat("--server=unix:", socket_),
        absl::StrCat("--subject=projects/default/", collection, "/", id)});
   return found.empty() ? 0 : found.front();
+}
+
+std::vector<pid_t> ServiceProcess::RanksOf(const std::string& job) const {
+  std::vector<pid_t> ranks;
+  while (true) {
+    const std::vector<pid_t> found = FindProcesses(
+        {absl::StrCat("--server=unix:", socket_),
+         absl::StrCat("--subject=projects/default/jobs/", job),
+         absl::StrCat("--rank=", ranks.size())});
+    if (found.empty()) return ranks;
+    ranks.push_back(found.front());
+  }
 }
 
 pid_t ServiceProcess::AwaitWorker(const std::string& job) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -33,6 +34,11 @@ class ServiceProcess {
   ~ServiceProcess();
   ServiceProcess(const ServiceProcess&) = delete;
   ServiceProcess& operator=(const ServiceProcess&) = delete;
+
+  // More options of retortd, from the next Start on. Without: one CPU slot.
+  void SetOptions(std::vector<std::string> options) {
+    options_ = std::move(options);
+  }
 
   // Starts retortd, and waits until it answers. Start after Kill or Stop
   // works on the same data.
@@ -73,6 +79,8 @@ class ServiceProcess {
 
   // The process that works for a job or deployment; 0 if there is none.
   pid_t WorkerOf(const std::string& collection, const std::string& id) const;
+  // All processes of a job, by rank.
+  std::vector<pid_t> RanksOf(const std::string& job) const;
   // The process of a job; waits for it.
   pid_t AwaitWorker(const std::string& job);
 
@@ -93,6 +101,7 @@ class ServiceProcess {
   void KillWorkers();
 
   TempDir dir_;
+  std::vector<std::string> options_ = {"--cpu_slots=1"};
   std::unique_ptr<ChildProcess> server_;
   std::string grpc_, http_, socket_;
   int files_ = 0;
