@@ -8,9 +8,11 @@
 #include <functional>
 #include <map>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "server/auth/listen_policy.h"
@@ -24,6 +26,9 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
   const auto text = [](std::string* value) {
     return [value](const YAML::Node& node) { *value = node.as<std::string>(); };
   };
+  const auto number = [](double* value) {
+    return [value](const YAML::Node& node) { *value = node.as<double>(); };
+  };
   return {
       {"data_dir", text(&options->data_dir)},
       {"listen", text(&options->listen)},
@@ -33,11 +38,16 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
        [options](const YAML::Node& node) {
          options->cpu_slots = node.as<int>();
        }},
+      {"gpus",
+       [options](const YAML::Node& node) { options->gpus = node.as<int>(); }},
       {"insecure",
        [options](const YAML::Node& node) {
          options->insecure = node.as<bool>();
        }},
       {"log_level", text(&options->log_level)},
+      {"lease", number(&options->lease)},
+      {"hang_timeout", number(&options->hang_timeout)},
+      {"stall_timeout", number(&options->stall_timeout)},
   };
 }
 
@@ -82,6 +92,20 @@ std::string DefaultDataDir() {
   return "retort-data";
 }
 
+// NVIDIA's driver makes a device file for each.
+int CountGpus() {
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    const std::vector<std::string> devices =
+        absl::StrSplit(visible, ',', absl::SkipWhitespace());
+    return static_cast<int>(devices.size());
+  }
+  int count = 0;
+  while (::access(absl::StrCat("/dev/nvidia", count).c_str(), F_OK) == 0) {
+    ++count;
+  }
+  return count;
+}
+
 // The folder of the running program.
 std::string ProgramDir(const std::string& program) {
   std::error_code error;
@@ -114,6 +138,7 @@ absl::Status ServerOptions::Resolve(const std::string& program) {
   if (cpu_slots == 0) {
     cpu_slots = std::max(1u, std::thread::hardware_concurrency());
   }
+  if (gpus < 0) gpus = CountGpus();
   return Validate();
 }
 
@@ -133,6 +158,14 @@ absl::Status ServerOptions::Validate() const {
     return absl::InvalidArgumentError(absl::StrCat(
         "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
   }
+  for (const auto& [name, seconds] :
+       {std::pair("lease", lease), std::pair("hang_timeout", hang_timeout),
+        std::pair("stall_timeout", stall_timeout)}) {
+    if (!(seconds > 0)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--", name, ": is ", seconds, "; must be seconds above 0"));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -145,8 +178,12 @@ std::string ServerOptions::ToYaml() const {
       << http_listen;
   out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
+  out << YAML::Key << "gpus" << YAML::Value << gpus;
   out << YAML::Key << "insecure" << YAML::Value << insecure;
   out << YAML::Key << "log_level" << YAML::Value << log_level;
+  out << YAML::Key << "lease" << YAML::Value << lease;
+  out << YAML::Key << "hang_timeout" << YAML::Value << hang_timeout;
+  out << YAML::Key << "stall_timeout" << YAML::Value << stall_timeout;
   out << YAML::EndMap;
   return absl::StrCat(out.c_str(), "\n");
 }

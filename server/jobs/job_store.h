@@ -155,7 +155,9 @@ class JobStore {
                     const std::vector<EventText>& events);
   absl::Status Insert(db::Connection& connection, const NewJob& new_job,
                       JobRecord* record);
+  // What the feed knows of a job: for what is stored, and for readers.
   void OverlayProgress(v1::Job* job) const;
+  void OverlayLive(v1::Job* job) const;
   absl::Status SweepDeleted();
 
   db::Database* const db_;

@@ -38,6 +38,8 @@ constexpr double kGiB = 1 << 30;
 class SilentOutbox : public Outbox {
  public:
   void SetStep(int64_t) override {}
+  void SetActivity(const char*, bool) override {}
+  void SendRendezvous(const internal::v1::Rendezvous&) override {}
   void SendProgress(const internal::v1::Progress&) override {}
   void SendCheckpoint(const internal::v1::CheckpointWritten&) override {}
   void SendWarning(const std::string&) override {}

@@ -19,6 +19,8 @@ TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
   options.http_listen = "";
   options.cpu_slots = 7;
   options.insecure = true;
+  options.gpus = 3;
+  options.lease = 1.5;
   ServerOptions again;
   ASSERT_THAT(ApplyYaml(options.ToYaml(), "x.yaml", &again), IsOk());
   EXPECT_EQ(again.ToYaml(), options.ToYaml());
@@ -45,6 +47,7 @@ TEST(ServerOptionsTest, ResolveWhatDependsOnTheMachine) {
   EXPECT_EQ(options.data_dir.front(), '/');
   EXPECT_NE(options.data_dir.back(), '/');
   EXPECT_GE(options.cpu_slots, 1);
+  EXPECT_GE(options.gpus, 0);
   EXPECT_THAT(options.worker_binary, HasSubstr("/retort-worker"));
   EXPECT_EQ(options.http_listen, "");
 }
@@ -54,6 +57,10 @@ TEST(ServerOptionsTest, NameTheFlagThatIsWrong) {
   options.listen = "0.0.0.0:7433";
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
                                            HasSubstr("--listen: ")));
+  options = ServerOptions();
+  options.hang_timeout = 0;
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("--hang_timeout: ")));
   options = ServerOptions();
   options.http_listen = "nonsense";
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,

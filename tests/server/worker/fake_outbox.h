@@ -15,6 +15,16 @@ namespace retort::worker {
 class FakeOutbox : public Outbox {
  public:
   void SetStep(int64_t step) override { step_ = step; }
+  void SetActivity(const char* activity, bool) override {
+    absl::MutexLock lock(&mutex_);
+    if (activities.empty() || activities.back() != activity) {
+      activities.push_back(activity);
+    }
+  }
+  void SendRendezvous(const internal::v1::Rendezvous& r) override {
+    absl::MutexLock lock(&mutex_);
+    rendezvous.push_back(r);
+  }
   void SendProgress(const internal::v1::Progress& p) override {
     absl::MutexLock lock(&mutex_);
     progress.push_back(p);
@@ -36,6 +46,9 @@ class FakeOutbox : public Outbox {
     answers.push_back(std::move(answer));
   }
 
+  // Each once for as long as it lasts.
+  std::vector<std::string> activities;
+  std::vector<internal::v1::Rendezvous> rendezvous;
   std::vector<internal::v1::Progress> progress;
   std::vector<internal::v1::CheckpointWritten> checkpoints;
   std::vector<std::string> warnings;
