@@ -67,10 +67,25 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
                   "one");
   app->add_option("--cpu_slots", options->cpu_slots,
                   "CPU threads that jobs may use together; 0: all");
+  app->add_option("--gpus", options->gpus,
+                  "GPUs that jobs may use; -1: all there are")
+      ->capture_default_str();
   AddSecurityOptions(options, app);
   app->add_option("--log_level", options->log_level,
                   "trace, debug, info, warn, error")
       ->capture_default_str();
+  const auto advanced = [app](const char* name, double* seconds,
+                              const char* what) {
+    app->add_option(name, *seconds, what)
+        ->capture_default_str()
+        ->group("Advanced, in seconds");
+  };
+  advanced("--lease", &options->lease,
+           "How long workers of jobs work on without a server");
+  advanced("--hang_timeout", &options->hang_timeout,
+           "A worker not heard of for so long hangs");
+  advanced("--stall_timeout", &options->stall_timeout,
+           "A worker busy with one thing for so long hangs");
 }
 
 // `retortd token new`: makes a token, and says what goes into the tokens file.

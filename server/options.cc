@@ -8,9 +8,11 @@
 #include <functional>
 #include <map>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "server/auth/listen_policy.h"
@@ -27,6 +29,9 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
   const auto flag = [](bool* value) {
     return [value](const YAML::Node& node) { *value = node.as<bool>(); };
   };
+  const auto number = [](double* value) {
+    return [value](const YAML::Node& node) { *value = node.as<double>(); };
+  };
   return {
       {"data_dir", text(&options->data_dir)},
       {"listen", text(&options->listen)},
@@ -36,6 +41,8 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
        [options](const YAML::Node& node) {
          options->cpu_slots = node.as<int>();
        }},
+      {"gpus",
+       [options](const YAML::Node& node) { options->gpus = node.as<int>(); }},
       {"tls_cert", text(&options->tls.cert)},
       {"tls_key", text(&options->tls.key)},
       {"tls_client_ca", text(&options->tls.client_ca)},
@@ -43,6 +50,9 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
       {"insecure", flag(&options->insecure)},
       {"http_insecure", flag(&options->http_insecure)},
       {"log_level", text(&options->log_level)},
+      {"lease", number(&options->lease)},
+      {"hang_timeout", number(&options->hang_timeout)},
+      {"stall_timeout", number(&options->stall_timeout)},
   };
 }
 
@@ -85,6 +95,20 @@ std::string DefaultDataDir() {
     return absl::StrCat(home, "/.local/share/retort");
   }
   return "retort-data";
+}
+
+// NVIDIA's driver makes a device file for each.
+int CountGpus() {
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    const std::vector<std::string> devices =
+        absl::StrSplit(visible, ',', absl::SkipWhitespace());
+    return static_cast<int>(devices.size());
+  }
+  int count = 0;
+  while (::access(absl::StrCat("/dev/nvidia", count).c_str(), F_OK) == 0) {
+    ++count;
+  }
+  return count;
 }
 
 // The folder of the running program.
@@ -150,6 +174,7 @@ absl::Status ServerOptions::Resolve(const std::string& program) {
   if (cpu_slots == 0) {
     cpu_slots = std::max(1u, std::thread::hardware_concurrency());
   }
+  if (gpus < 0) gpus = CountGpus();
   return Validate();
 }
 
@@ -166,6 +191,14 @@ absl::Status ServerOptions::Validate() const {
     return absl::InvalidArgumentError(absl::StrCat(
         "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
   }
+  for (const auto& [name, seconds] :
+       {std::pair("lease", lease), std::pair("hang_timeout", hang_timeout),
+        std::pair("stall_timeout", stall_timeout)}) {
+    if (!(seconds > 0)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--", name, ": is ", seconds, "; must be seconds above 0"));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -178,6 +211,7 @@ std::string ServerOptions::ToYaml() const {
       << http_listen;
   out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
+  out << YAML::Key << "gpus" << YAML::Value << gpus;
   out << YAML::Key << "tls_cert" << YAML::Value << YAML::DoubleQuoted
       << tls.cert;
   out << YAML::Key << "tls_key" << YAML::Value << YAML::DoubleQuoted << tls.key;
@@ -188,6 +222,9 @@ std::string ServerOptions::ToYaml() const {
   out << YAML::Key << "insecure" << YAML::Value << insecure;
   out << YAML::Key << "http_insecure" << YAML::Value << http_insecure;
   out << YAML::Key << "log_level" << YAML::Value << log_level;
+  out << YAML::Key << "lease" << YAML::Value << lease;
+  out << YAML::Key << "hang_timeout" << YAML::Value << hang_timeout;
+  out << YAML::Key << "stall_timeout" << YAML::Value << stall_timeout;
   out << YAML::EndMap;
   return absl::StrCat(out.c_str(), "\n");
 }

@@ -23,6 +23,9 @@ struct ServerOptions {
   std::string worker_binary;
   // CPU threads that jobs may use together. 0: as many as the machine has.
   int cpu_slots = 0;
+  // GPUs that jobs may use. -1: all the machine has, of CUDA_VISIBLE_DEVICES if
+  // that is set.
+  int gpus = -1;
   // TLS of the API's port: tls_cert, tls_key, tls_client_ca. Workers' TCP port
   // takes the same.
   auth::TlsOptions tls;
@@ -37,6 +40,18 @@ struct ServerOptions {
   bool http_insecure = false;
   // trace, debug, info, warn, error.
   std::string log_level = "info";
+
+  // For those who know why; in seconds, above 0.
+  //
+  // How long workers of jobs work on without a server before they write a
+  // checkpoint and end, and how long a server waits for one whose stream broke.
+  // Counts for workers started from then on.
+  double lease = 600;
+  // A worker that has not been heard of for so long (they beat every two
+  // seconds) is taken to hang, and its gang is stopped and started again.
+  double hang_timeout = 30;
+  // So is one that has been busy with one thing for so long.
+  double stall_timeout = 1800;
 
   // Fills in the defaults that depend on the machine. `program` is argv[0].
   absl::Status Resolve(const std::string& program);

@@ -116,6 +116,8 @@ absl::Status Server::Parts::OpenStores() {
   local.socket_path = socket_path;
   local.log_level = options.log_level;
   local.cpus = options.cpu_slots;
+  local.gpus = options.gpus;
+  local.lease = absl::Seconds(options.lease);
   executor = std::make_unique<executor::LocalExecutor>(local, &links);
   RETORT_ASSIGN_OR_RETURN(
       jobs, jobs::JobStore::Create(db.get(), base::RealClock(), data_dir));
@@ -134,6 +136,9 @@ absl::Status Server::Parts::OpenStores() {
       jobs::ResolverLimits{options.cpu_slots}, serving->models());
   scheduler::SchedulerOptions scheduling;
   scheduling.cpu_slots = options.cpu_slots;
+  scheduling.running.lease = absl::Seconds(options.lease);
+  scheduling.running.hang.silence = absl::Seconds(options.hang_timeout);
+  scheduling.running.hang.stall = absl::Seconds(options.stall_timeout);
   scheduler = std::make_unique<scheduler::Scheduler>(
       scheduling, base::RealClock(), jobs.get(), serving->models(),
       executor.get(), &metrics);

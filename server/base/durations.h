@@ -17,6 +17,10 @@ inline void SetDuration(absl::Duration value, google::protobuf::Duration* out) {
   out->set_nanos(static_cast<int32_t>(nanos % 1000000000));
 }
 
+inline absl::Duration GetDuration(const google::protobuf::Duration& value) {
+  return absl::Seconds(value.seconds()) + absl::Nanoseconds(value.nanos());
+}
+
 }  // namespace retort::service
 
 #endif  // RETORT_SERVER_BASE_DURATIONS_H_

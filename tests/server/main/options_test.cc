@@ -22,6 +22,8 @@ TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
   options.tokens_file = "t";
   options.insecure = true;
   options.http_insecure = true;
+  options.gpus = 3;
+  options.lease = 1.5;
   ServerOptions again;
   ASSERT_THAT(ApplyYaml(options.ToYaml(), "x.yaml", &again), IsOk());
   EXPECT_EQ(again.ToYaml(), options.ToYaml());
@@ -80,6 +82,7 @@ TEST(ServerOptionsTest, ResolveWhatDependsOnTheMachine) {
   EXPECT_EQ(options.data_dir.front(), '/');
   EXPECT_NE(options.data_dir.back(), '/');
   EXPECT_GE(options.cpu_slots, 1);
+  EXPECT_GE(options.gpus, 0);
   EXPECT_THAT(options.worker_binary, HasSubstr("/retort-worker"));
   EXPECT_EQ(options.http_listen, "");
 }
@@ -89,6 +92,10 @@ TEST(ServerOptionsTest, NameTheFlagThatIsWrong) {
   options.listen = "0.0.0.0:7433";
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
                                            HasSubstr("--listen: ")));
+  options = ServerOptions();
+  options.hang_timeout = 0;
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("--hang_timeout: ")));
   options = ServerOptions();
   options.http_listen = "nonsense";
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
