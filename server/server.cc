@@ -105,10 +105,12 @@ absl::Status Server::Parts::OpenStores() {
   }
   RETORT_RETURN_IF_ERROR(lock.Acquire(data_dir.lock_path()));
   RETORT_ASSIGN_OR_RETURN(db, db::Database::Open(data_dir.db_path()));
-  executor = std::make_unique<executor::LocalExecutor>(
-      executor::LocalExecutorOptions{options.worker_binary, socket_path,
-                                     options.log_level},
-      &links);
+  executor::LocalExecutorOptions local;
+  local.worker_binary = options.worker_binary;
+  local.socket_path = socket_path;
+  local.log_level = options.log_level;
+  local.cpus = options.cpu_slots;
+  executor = std::make_unique<executor::LocalExecutor>(local, &links);
   RETORT_ASSIGN_OR_RETURN(
       jobs, jobs::JobStore::Create(db.get(), base::RealClock(), data_dir));
   ServingDeps deps;
@@ -128,7 +130,7 @@ absl::Status Server::Parts::OpenStores() {
   scheduling.cpu_slots = options.cpu_slots;
   scheduler = std::make_unique<scheduler::Scheduler>(
       scheduling, base::RealClock(), jobs.get(), serving->models(),
-      executor.get(), &links, &metrics);
+      executor.get(), &metrics);
   links.SetListener(service::kJobs, scheduler.get());
   return absl::OkStatus();
 }

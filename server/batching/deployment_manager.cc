@@ -319,6 +319,7 @@ void DeploymentManager::OnAttached(
 }
 
 void DeploymentManager::OnMessage(const std::string& subject, int64_t epoch,
+                                  int /*rank*/,
                                   const internal::v1::AttachRequest& message) {
   if (message.has_warning()) {
     RETORT_LOG(warn, "{}: {}", subject, message.warning().message());
@@ -334,7 +335,8 @@ void DeploymentManager::OnMessage(const std::string& subject, int64_t epoch,
         });
 }
 
-void DeploymentManager::OnDetached(const std::string& subject, int64_t epoch) {
+void DeploymentManager::OnDetached(const std::string& subject, int64_t epoch,
+                                   int /*rank*/) {
   Apply(subject,
         [&](DeploymentRuntime* runtime, absl::Time now, Actions* actions) {
           runtime->OnDetached(epoch, now, actions);
@@ -423,7 +425,7 @@ void DeploymentManager::StartReplica(const std::string& name, int64_t epoch) {
 
 absl::Status DeploymentManager::TryStartReplica(const std::string& name,
                                                 int64_t epoch) {
-  executor::ProcessSpec spec;
+  executor::GangSpec spec;
   spec.subject = name;
   spec.epoch = epoch;
   spec.role = "replica";

@@ -108,9 +108,9 @@ class DeploymentManager : public executor::WorkerListener {
   void OnAttached(const std::string& subject, int64_t epoch,
                   const internal::v1::Hello& hello,
                   std::shared_ptr<executor::WorkerSession> session) override;
-  void OnMessage(const std::string& subject, int64_t epoch,
+  void OnMessage(const std::string& subject, int64_t epoch, int rank,
                  const internal::v1::AttachRequest& message) override;
-  void OnDetached(const std::string& subject, int64_t epoch) override;
+  void OnDetached(const std::string& subject, int64_t epoch, int rank) override;
   void OnExited(const std::string& subject, int64_t epoch,
                 const executor::ExitStatus& exit) override;
 

@@ -10,12 +10,21 @@
 namespace retort::executor {
 
 std::string ExitStatus::ToString() const {
-  if (!known) return "gone";
+  std::string text;
+  if (rank >= 0) text = absl::StrCat("rank ", rank);
+  if (!node.empty()) absl::StrAppend(&text, rank >= 0 ? " on " : "on ", node);
+  if (!text.empty()) absl::StrAppend(&text, ": ");
   if (signal != 0) {
-    return absl::StrCat("killed by signal ", signal, " (", strsignal(signal),
-                        ")");
+    absl::StrAppend(&text, "killed by signal ", signal, " (", strsignal(signal),
+                    ")");
+  } else if (known) {
+    absl::StrAppend(&text, "exit code ", code);
+  } else if (words.empty()) {
+    absl::StrAppend(&text, "gone");
   }
-  return absl::StrCat("exit code ", code);
+  if (words.empty()) return text;
+  const bool alone = !known && signal == 0;
+  return absl::StrCat(text, alone ? "" : "; ", words);
 }
 
 std::string NewToken() {

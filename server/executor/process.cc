@@ -118,11 +118,15 @@ absl::StatusOr<ProcessId> Spawn(const SpawnOptions& options) {
   return ProcessId{pid, StartTicks(pid).value_or(0)};
 }
 
-std::optional<int64_t> StartTicks(int64_t pid) {
-  std::ifstream file(absl::StrCat("/proc/", pid, "/stat"));
+std::string ReadProc(int64_t pid, const std::string& file) {
+  std::ifstream in(absl::StrCat("/proc/", pid, "/", file));
   std::stringstream content;
-  content << file.rdbuf();
-  const std::string text = content.str();
+  content << in.rdbuf();
+  return content.str();
+}
+
+std::optional<int64_t> StartTicks(int64_t pid) {
+  const std::string text = ReadProc(pid, "stat");
   // The name, in parentheses, may hold anything; fields are counted after it.
   const size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return std::nullopt;
@@ -156,6 +160,11 @@ std::optional<ExitStatus> TryReap(int64_t pid) {
     exit.code = WEXITSTATUS(status);
   }
   return exit;
+}
+
+void AwaitEnd(int64_t pid) {
+  while (waitpid(static_cast<pid_t>(pid), nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 void SignalGroup(int64_t pid, int signal) {

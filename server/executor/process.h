@@ -1,6 +1,7 @@
 #ifndef RETORT_SERVER_EXECUTOR_PROCESS_H_
 #define RETORT_SERVER_EXECUTOR_PROCESS_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +14,13 @@
 // The system calls about processes, by posix_spawn alone: a process that has
 // used gRPC must not fork.
 namespace retort::executor {
+
+// A process as the operating system knows it. `start_ticks` tells a process
+// from a later one with the same pid.
+struct ProcessId {
+  int64_t pid = 0;
+  int64_t start_ticks = 0;
+};
 
 struct SpawnOptions {
   std::vector<std::string> argv;  // argv[0] is a path
@@ -32,12 +40,18 @@ absl::StatusOr<ProcessId> Spawn(const SpawnOptions& options);
 // is none of that pid, or only the remains of one that has ended.
 std::optional<int64_t> StartTicks(int64_t pid);
 
+// What a file of /proc holds; empty if it cannot be read.
+std::string ReadProc(int64_t pid, const std::string& file);
+
 // True while exactly this process runs.
 bool IsAlive(const ProcessId& process);
 
 // Waits for a child without blocking; nullopt while it runs. Must not be
 // called again after it gave a status.
 std::optional<ExitStatus> TryReap(int64_t pid);
+
+// Waits for a child, which must be about to end.
+void AwaitEnd(int64_t pid);
 
 // Sends a signal to a process and its group.
 void SignalGroup(int64_t pid, int signal);

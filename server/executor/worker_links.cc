@@ -42,6 +42,10 @@ absl::Status WorkerLinks::Admit(const internal::v1::Hello& hello) const {
     return absl::PermissionDeniedError(
         absl::StrCat("wrong token for ", hello.subject()));
   }
+  if (hello.rank() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there is no rank ", hello.rank()));
+  }
   return absl::OkStatus();
 }
 
@@ -60,39 +64,49 @@ void WorkerLinks::Attached(const internal::v1::Hello& hello,
   bool replaces;
   {
     absl::MutexLock lock(&mutex_);
-    const WorkerSession*& current = current_[{hello.subject(), hello.epoch()}];
+    const WorkerSession*& current =
+        current_[{{hello.subject(), hello.epoch()}, hello.rank()}];
     replaces = current != nullptr;
     current = session.get();
   }
-  if (replaces) listener->OnDetached(hello.subject(), hello.epoch());
+  if (replaces) {
+    listener->OnDetached(hello.subject(), hello.epoch(), hello.rank());
+  }
   listener->OnAttached(hello.subject(), hello.epoch(), hello,
                        std::move(session));
 }
 
-void WorkerLinks::Message(const std::string& subject, int64_t epoch,
+void WorkerLinks::Message(const std::string& subject, int64_t epoch, int rank,
                           const WorkerSession* session,
                           const internal::v1::AttachRequest& message) {
   WorkerListener* listener = ListenerOf(subject);
   if (listener == nullptr) return;
   {
     absl::MutexLock lock(&mutex_);
-    const auto found = current_.find({subject, epoch});
+    const auto found = current_.find({{subject, epoch}, rank});
     if (found == current_.end() || found->second != session) return;
   }
-  listener->OnMessage(subject, epoch, message);
+  listener->OnMessage(subject, epoch, rank, message);
 }
 
-void WorkerLinks::Detached(const std::string& subject, int64_t epoch,
+void WorkerLinks::Detached(const std::string& subject, int64_t epoch, int rank,
                            const WorkerSession* session) {
   WorkerListener* listener = ListenerOf(subject);
   if (listener == nullptr) return;
   {
     absl::MutexLock lock(&mutex_);
-    const auto found = current_.find({subject, epoch});
+    const auto found = current_.find({{subject, epoch}, rank});
     if (found == current_.end() || found->second != session) return;
     current_.erase(found);
   }
-  listener->OnDetached(subject, epoch);
+  listener->OnDetached(subject, epoch, rank);
+}
+
+void WorkerLinks::Placed(const std::string& subject, int64_t epoch,
+                         const GangPlacement& placement) {
+  if (WorkerListener* listener = ListenerOf(subject)) {
+    listener->OnPlacement(subject, epoch, placement);
+  }
 }
 
 void WorkerLinks::Exited(const std::string& subject, int64_t epoch,

@@ -28,20 +28,27 @@ class WorkerSession {
   virtual void Close(const absl::Status& status) = 0;
 };
 
-// Hears of workers of one kind of subject. Calls come from threads of gRPC
-// and of the executor, with no lock held; those of one stream come one at a
-// time and in order: OnAttached, OnMessage..., OnDetached. A worker may attach
-// again afterwards with the same epoch (a new session). OnExited comes from
-// another thread and may overtake the last messages of the stream.
+// Hears of workers of one kind of subject, each a rank of its gang (a replica
+// is rank 0). Calls come from threads of gRPC and of the executor, with no lock
+// held; those of one rank come one at a time and in order: OnAttached,
+// OnMessage..., OnDetached. A rank may attach again afterwards with the same
+// epoch (a new session). OnPlacement and OnExited are about the whole gang;
+// they come from another thread, and OnExited may overtake the last messages
+// of the streams.
 class WorkerListener {
  public:
   virtual ~WorkerListener() = default;
+  // hello.rank() is the rank; it is not negative.
   virtual void OnAttached(const std::string& subject, int64_t epoch,
                           const internal::v1::Hello& hello,
                           std::shared_ptr<WorkerSession> session) = 0;
-  virtual void OnMessage(const std::string& subject, int64_t epoch,
+  virtual void OnMessage(const std::string& subject, int64_t epoch, int rank,
                          const internal::v1::AttachRequest& message) = 0;
-  virtual void OnDetached(const std::string& subject, int64_t epoch) = 0;
+  virtual void OnDetached(const std::string& subject, int64_t epoch,
+                          int rank) = 0;
+  // The gang waits in the executor's own queue, or has been given its place.
+  virtual void OnPlacement(const std::string& /*subject*/, int64_t /*epoch*/,
+                           const GangPlacement& /*placement*/) {}
   virtual void OnExited(const std::string& subject, int64_t epoch,
                         const ExitStatus& exit) = 0;
 };
@@ -55,13 +62,14 @@ class WorkerLinks {
   // Registers the listener of a collection. It must outlive the streams.
   void SetListener(absl::string_view collection, WorkerListener* listener);
 
-  // A worker of this incarnation may attach with the token of this hash.
+  // The ranks of this incarnation may attach with the token of this hash.
   void Expect(const std::string& subject, int64_t epoch,
               const std::string& token_sha256);
   // From now on it may not. Exited() does the same.
   void Forget(const std::string& subject, int64_t epoch);
 
   // Checks who a new stream says it is. PermissionDenied for a wrong token,
+  // InvalidArgument for a rank that cannot be,
   // FailedPrecondition for an incarnation that is not expected (a stale
   // worker, which is to stop).
   absl::Status Admit(const internal::v1::Hello& hello) const;
@@ -72,11 +80,13 @@ class WorkerLinks {
   // one still says is dropped.
   void Attached(const internal::v1::Hello& hello,
                 std::shared_ptr<WorkerSession> session);
-  void Message(const std::string& subject, int64_t epoch,
+  void Message(const std::string& subject, int64_t epoch, int rank,
                const WorkerSession* session,
                const internal::v1::AttachRequest& message);
-  void Detached(const std::string& subject, int64_t epoch,
+  void Detached(const std::string& subject, int64_t epoch, int rank,
                 const WorkerSession* session);
+  void Placed(const std::string& subject, int64_t epoch,
+              const GangPlacement& placement);
   void Exited(const std::string& subject, int64_t epoch,
               const ExitStatus& exit);
 
@@ -89,8 +99,9 @@ class WorkerLinks {
   std::map<std::string, WorkerListener*, std::less<>> listeners_
       ABSL_GUARDED_BY(mutex_);
   std::map<Incarnation, std::string> token_hashes_ ABSL_GUARDED_BY(mutex_);
-  // The session of each attached worker.
-  std::map<Incarnation, const WorkerSession*> current_ ABSL_GUARDED_BY(mutex_);
+  // The session of each attached rank.
+  std::map<std::pair<Incarnation, int>, const WorkerSession*> current_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace retort::executor

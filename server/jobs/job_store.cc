@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -63,11 +64,22 @@ std::vector<std::string> Migrations() {
       time INTEGER NOT NULL,
       sha256 TEXT NOT NULL,
       PRIMARY KEY(job_seq, step)) WITHOUT ROWID;
+  )sql",
+          // 2. One process became a gang. Times are in microseconds.
+          R"sql(
+    ALTER TABLE jobs ADD COLUMN handle TEXT NOT NULL DEFAULT '';
+    UPDATE jobs SET handle = 'local ' || pid || ':' || start_ticks
+      WHERE pid != 0;
+    ALTER TABLE jobs DROP COLUMN pid;
+    ALTER TABLE jobs DROP COLUMN start_ticks;
+    ALTER TABLE jobs ADD COLUMN ran INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN running_since INTEGER NOT NULL DEFAULT 0;
   )sql"};
 }
 
 constexpr char kColumns[] =
-    "seq, job, epoch, pid, start_ticks, token_sha256, failures, spec_sha256";
+    "seq, job, epoch, handle, token_sha256, failures, spec_sha256, ran, "
+    "running_since";
 
 absl::StatusOr<JobRecord> ReadRecord(const db::Row& row) {
   JobRecord record;
@@ -78,11 +90,12 @@ absl::StatusOr<JobRecord> ReadRecord(const db::Row& row) {
                      " is damaged; restore the database from a backup"));
   }
   record.epoch = row.Int(2);
-  record.pid = row.Int(3);
-  record.start_ticks = row.Int(4);
-  record.token_sha256 = row.Text(5);
-  record.failures = row.Int(6);
-  record.spec_sha256 = row.Text(7);
+  record.handle = row.Text(3);
+  record.token_sha256 = row.Text(4);
+  record.failures = row.Int(5);
+  record.spec_sha256 = row.Text(6);
+  record.ran = absl::Microseconds(row.Int(7));
+  if (row.Int(8) != 0) record.running_since = row.Time(8);
   return record;
 }
 
@@ -93,6 +106,17 @@ absl::Status CheckArrow(const std::string& name, State from, State to) {
                         absl::StrCat(name, " is ", StateName(from),
                                      " and cannot become ", StateName(to)),
                         {{"state", StateName(from)}});
+}
+
+// A gang runs from its job's RUNNING on until the job has none any more.
+void CountRunningTime(State before, State after, absl::Time now,
+                      JobRecord* record) {
+  if (after == v1::Job::STATE_RUNNING) record->running_since = now;
+  if (!HasWorker(before) || HasWorker(after)) return;
+  if (record->running_since != absl::InfinitePast()) {
+    record->ran += std::max(now - record->running_since, absl::ZeroDuration());
+  }
+  record->running_since = absl::InfinitePast();
 }
 
 std::string StateMessage(const v1::Job& job) {
@@ -143,7 +167,7 @@ absl::StatusOr<v1::Job> JobStore::FindByRequest(const NewJob& new_job) const {
                      "WHERE project = ? AND request_id = ?"),
         {new_job.project, new_job.request_id}, [&](const db::Row& row) {
           record = ReadRecord(row);
-          fingerprint = row.Text(8);
+          fingerprint = row.Text(9);
           return absl::OkStatus();
         });
   }));
@@ -349,11 +373,15 @@ absl::Status JobStore::Save(db::Connection& connection, JobRecord* record,
   }
   return connection.Execute(
       "UPDATE jobs SET state = ?, job = ?, revision = ?, last_event = ?, "
-      "epoch = ?, pid = ?, start_ticks = ?, token_sha256 = ?, failures = ? "
-      "WHERE seq = ?",
+      "epoch = ?, handle = ?, token_sha256 = ?, failures = ?, ran = ?, "
+      "running_since = ? WHERE seq = ?",
       {int{record->job.state()}, db::Blob{job}, revision, last_event,
-       record->epoch, record->pid, record->start_ticks, record->token_sha256,
-       record->failures, record->seq});
+       record->epoch, record->handle, record->token_sha256, record->failures,
+       absl::ToInt64Microseconds(record->ran),
+       record->running_since == absl::InfinitePast()
+           ? db::Value(0)
+           : db::Value(record->running_since),
+       record->seq});
 }
 
 absl::StatusOr<JobRecord> JobStore::Update(const std::string& name,
@@ -370,6 +398,7 @@ absl::StatusOr<JobRecord> JobStore::Update(const std::string& name,
     const State after = record.job.state();
     RETORT_RETURN_IF_ERROR(CheckArrow(name, before, after));
     if (after != before) {
+      CountRunningTime(before, after, clock_->Now(), &record);
       const auto now = ToTimestamp(clock_->Now());
       if (after == v1::Job::STATE_RUNNING && !record.job.has_start_time()) {
         *record.job.mutable_start_time() = now;

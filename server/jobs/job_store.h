@@ -30,13 +30,16 @@ struct JobRecord {
   int64_t seq = 0;  // order of creation
   // Incarnation of the worker; 0 before the first one.
   int64_t epoch = 0;
-  // The worker's process, if it was started (executor::ProcessId), and the
-  // hash of the secret it attaches with.
-  int64_t pid = 0;
-  int64_t start_ticks = 0;
+  // Where the executor has its gang (Executor::Start); empty: not started, or
+  // not noted yet. And the hash of the secret its ranks attach with.
+  std::string handle;
   std::string token_sha256;
   // Workers lost in a row without a new checkpoint.
   int64_t failures = 0;
+  // How long its earlier gangs have run, and since when (RUNNING) its present
+  // one does; InfinitePast: none runs. Kept by Update().
+  absl::Duration ran;
+  absl::Time running_since = absl::InfinitePast();
   // SHA-256 of the resolved spec (deterministic serialization).
   std::string spec_sha256;
 };

@@ -74,12 +74,13 @@ void WorkerStream::Greet() {
   attached_ = true;
   subject_ = hello.subject();
   epoch_ = hello.epoch();
+  rank_ = hello.rank();
   links_->Attached(hello, self_);
 }
 
 void WorkerStream::OnReadDone(bool ok) {
   if (!ok) {
-    if (attached_) links_->Detached(subject_, epoch_, this);
+    if (attached_) links_->Detached(subject_, epoch_, rank_, this);
     {
       absl::MutexLock lock(&mutex_);
       broken_ = true;
@@ -88,7 +89,7 @@ void WorkerStream::OnReadDone(bool ok) {
     return;
   }
   if (attached_) {
-    links_->Message(subject_, epoch_, this, incoming_);
+    links_->Message(subject_, epoch_, rank_, this, incoming_);
   } else {
     Greet();
   }

@@ -56,6 +56,7 @@ class WorkerStream
   bool attached_ = false;
   std::string subject_;
   int64_t epoch_ = 0;
+  int rank_ = 0;
 
   absl::Mutex mutex_;
   std::deque<internal::v1::AttachResponse> outgoing_ ABSL_GUARDED_BY(mutex_);

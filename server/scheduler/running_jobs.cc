@@ -11,7 +11,6 @@
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "server/base/resource_name.h"
-#include "server/executor/process.h"
 #include "server/jobs/spec_models.h"
 #include "server/scheduler/log_tail.h"
 
@@ -84,14 +83,12 @@ void LogIfError(const std::string& name, const absl::Status& status) {
 RunningJobs::RunningJobs(const RunningJobsOptions& options, base::Clock* clock,
                          jobs::JobStore* store, jobs::ModelLookup* models,
                          executor::Executor* executor,
-                         executor::WorkerLinks* links,
                          metrics::ServiceMetrics* metrics)
     : options_(options),
       clock_(clock),
       store_(store),
       models_(models),
       executor_(executor),
-      links_(links),
       metrics_(metrics) {}
 
 absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
@@ -99,23 +96,27 @@ absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
   Entry entry;
   entry.epoch = record.epoch;
   entry.cpu_threads = record.job.spec().resources().cpu_threads();
-  if (record.pid != 0) {
-    const absl::Status adopted =
-        executor_->Adopt(name, record.epoch, {record.pid, record.start_ticks},
-                         record.token_sha256);
-    if (absl::IsNotFound(adopted)) {
-      Settle(name, [this, name] {
-        return Requeue(name, "its worker was gone when the service started");
-      });
-      return absl::OkStatus();
-    }
-    RETORT_RETURN_IF_ERROR(adopted);
-  } else {
-    // The server fell between the start of the worker and the note of its
-    // pid, or before the start. If there is one, it will say so.
-    links_->Expect(name, record.epoch, record.token_sha256);
-    entry.unknown_process = true;
+  // Without a handle the server fell between the start of the gang and the
+  // note of it, or before the start: the executor looks for it.
+  const absl::StatusOr<std::string> adopted =
+      executor_->Adopt(name, record.epoch, record.handle, record.token_sha256);
+  if (absl::IsNotFound(adopted.status())) {
+    Settle(name, [this, name] {
+      return Requeue(name, "its worker was gone when the service started");
+    });
+    return absl::OkStatus();
   }
+  if (absl::IsFailedPrecondition(adopted.status())) {
+    // It may still run where this server cannot look: it is not run twice.
+    const std::string reason = absl::StrCat(
+        adopted.status().message(),
+        "; start retortd with the executor it had "
+        "before, or make sure that none of it runs, then resume the job");
+    Settle(name, [this, name, reason] { return FailJob(name, reason); });
+    return absl::OkStatus();
+  }
+  RETORT_RETURN_IF_ERROR(adopted.status());
+  if (*adopted != record.handle) NoteHandle(name, *adopted);
   Entry& kept = running_[name] = std::move(entry);
   SetLimit(&kept, Entry::Limit::kAttach, options_.adopt_timeout);
   return absl::OkStatus();
@@ -131,24 +132,24 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
                             r.job.clear_state_reason();
                             r.job.set_attempts(r.job.attempts() + 1);
                             ++r.epoch;
-                            r.pid = r.start_ticks = 0;
+                            r.handle.clear();
                             r.token_sha256 = base::Sha256Hex(token);
                             return absl::OkStatus();
                           }));
   const base::JobDir dir = store_->DirOf(Parsed(name));
-  executor::ProcessSpec spec;
+  executor::GangSpec spec;
   spec.subject = name;
   spec.epoch = record.epoch;
   spec.role = kRole;
   spec.threads = record.job.spec().resources().cpu_threads();
   spec.log_path = dir.log_path();
   spec.token = token;
-  const absl::StatusOr<executor::ProcessId> process = executor_->Start(spec);
-  if (!process.ok()) {
+  const absl::StatusOr<std::string> handle = executor_->Start(spec);
+  if (!handle.ok()) {
     const std::string cause = absl::StrCat("its worker cannot be started: ",
-                                           process.status().message());
+                                           handle.status().message());
     RETORT_LOG(warn, "{}: {}", name, cause);
-    const bool passing = MayPass(process.status());
+    const bool passing = MayPass(handle.status());
     Settle(name, [this, name, cause, passing] {
       return passing ? PutOff(name, cause) : FailJob(name, cause);
     });
@@ -159,15 +160,17 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   entry.epoch = record.epoch;
   entry.cpu_threads = spec.threads;
   SetLimit(&entry, Entry::Limit::kAttach, options_.attach_timeout);
-  LogIfError(name, store_
-                       ->Update(name,
-                                [&](auto& r, auto*) {
-                                  r.pid = process->pid;
-                                  r.start_ticks = process->start_ticks;
-                                  return absl::OkStatus();
-                                })
-                       .status());
+  NoteHandle(name, *handle);
   return true;
+}
+
+void RunningJobs::NoteHandle(const std::string& name,
+                             const std::string& handle) {
+  const auto noted = store_->Update(name, [&](auto& r, auto*) {
+    r.handle = handle;
+    return absl::OkStatus();
+  });
+  LogIfError(name, noted.status());
 }
 
 RunningJobs::Entry* RunningJobs::Find(const std::string& name, int64_t epoch) {
@@ -201,13 +204,10 @@ RunningJobs::Entry* RunningJobs::FindToAsk(const std::string& name,
 void RunningJobs::Cancel(const std::string& name) {
   if (running_.count(name) == 0) delays_.erase(name);
   Entry* entry = FindToAsk(name, J::STATE_CANCELLING);
-  // One whose process is unknown is told when it attaches.
   if (entry == nullptr) return;
   if (entry->session != nullptr) {
     SendControl(entry->session.get(), Control::ACTION_CANCEL,
                 "cancelled by request");
-  } else if (entry->unknown_process) {
-    return;
   } else {
     // Not attached: it would not hear us.
     executor_->Terminate(name, entry->epoch);
@@ -268,15 +268,6 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
     session->Close(absl::FailedPreconditionError("fenced"));
     return;
   }
-  if (entry->unknown_process) {
-    const executor::ProcessId process{
-        hello.pid(), executor::StartTicks(hello.pid()).value_or(0)};
-    const auto known = store_->Get(name);
-    if (known.ok() &&
-        executor_->Adopt(name, epoch, process, known->token_sha256).ok()) {
-      entry->unknown_process = false;
-    }
-  }
   auto record = store_->Update(name, [](jobs::JobRecord& r, auto*) {
     if (r.job.state() == J::STATE_STARTING) {
       r.job.set_state(J::STATE_RUNNING);
@@ -315,10 +306,29 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
   }
 }
 
-void RunningJobs::Message(const std::string& name, int64_t epoch,
+void RunningJobs::Placed(const std::string& name, int64_t epoch,
+                         const executor::GangPlacement& placement) {
+  Entry* entry = Find(name, epoch);
+  if (entry == nullptr || entry->session != nullptr) return;
+  if (!placement.waiting) {
+    SetLimit(entry, Entry::Limit::kAttach, options_.attach_timeout);
+    return;
+  }
+  // However long: the executor's queue is not ours to judge.
+  SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
+  const auto noted = store_->Update(name, [&](auto& r, auto*) {
+    if (r.job.state() == J::STATE_STARTING) {
+      r.job.set_state_reason(placement.reason);
+    }
+    return absl::OkStatus();
+  });
+  LogIfError(name, noted.status());
+}
+
+void RunningJobs::Message(const std::string& name, int64_t epoch, int rank,
                           const internal::v1::AttachRequest& message) {
   Entry* entry = Find(name, epoch);
-  if (entry == nullptr) return;
+  if (entry == nullptr || rank != 0) return;
   switch (message.message_case()) {
     case internal::v1::AttachRequest::kProgress: {
       if (entry->ended) break;
@@ -471,9 +481,9 @@ absl::Status RunningJobs::Succeed(const std::string& name,
       .status();
 }
 
-void RunningJobs::Detached(const std::string& name, int64_t epoch) {
+void RunningJobs::Detached(const std::string& name, int64_t epoch, int rank) {
   Entry* entry = Find(name, epoch);
-  if (entry == nullptr) return;
+  if (entry == nullptr || rank != 0) return;
   entry->session.reset();
   if (entry->exit.has_value()) {
     Finish(name, entry);
@@ -651,14 +661,7 @@ absl::Time RunningJobs::CheckTimeLimits() {
 void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
   switch (entry->limit) {
     case Entry::Limit::kAttach:
-      if (entry->unknown_process) {
-        links_->Forget(name, entry->epoch);
-        Settle(name, [this, name] {
-          return Requeue(name, "no worker was found when the service started");
-        });
-      } else {
-        KillBecause(name, entry, "the worker did not attach in time");
-      }
+      KillBecause(name, entry, "the worker did not attach in time");
       break;
     case Entry::Limit::kLease:
       KillBecause(name, entry, "the worker's stream broke and stayed broken");

@@ -59,8 +59,7 @@ class RunningJobs {
  public:
   RunningJobs(const RunningJobsOptions& options, base::Clock* clock,
               jobs::JobStore* store, jobs::ModelLookup* models,
-              executor::Executor* executor, executor::WorkerLinks* links,
-              metrics::ServiceMetrics* metrics);
+              executor::Executor* executor, metrics::ServiceMetrics* metrics);
 
   // Takes over a job that an earlier server left with a worker.
   absl::Status Recover(const jobs::JobRecord& record);
@@ -87,9 +86,11 @@ class RunningJobs {
   void Attached(const std::string& name, int64_t epoch,
                 const internal::v1::Hello& hello,
                 std::shared_ptr<executor::WorkerSession> session);
-  void Message(const std::string& name, int64_t epoch,
+  void Message(const std::string& name, int64_t epoch, int rank,
                const internal::v1::AttachRequest& message);
-  void Detached(const std::string& name, int64_t epoch);
+  void Detached(const std::string& name, int64_t epoch, int rank);
+  void Placed(const std::string& name, int64_t epoch,
+              const executor::GangPlacement& placement);
   void Exited(const std::string& name, int64_t epoch,
               const executor::ExitStatus& exit);
 
@@ -128,11 +129,9 @@ class RunningJobs {
     };
     Limit limit = Limit::kNone;
     absl::Time limit_at = absl::InfiniteFuture();
-    // The process is not known to the executor (a crash of the server between
-    // its start and the note of its pid).
-    bool unknown_process = false;
   };
 
+  void NoteHandle(const std::string& name, const std::string& handle);
   Entry* Find(const std::string& name, int64_t epoch);
   // The entry of a job in this state, if it has a process that can still be
   // asked for something. A request is acted upon later than it was stored: by
@@ -170,7 +169,6 @@ class RunningJobs {
   jobs::JobStore* const store_;
   jobs::ModelLookup* const models_;
   executor::Executor* const executor_;
-  executor::WorkerLinks* const links_;
   metrics::ServiceMetrics* const metrics_;
 
   std::map<std::string, Entry> running_;

@@ -44,14 +44,13 @@ absl::string_view WhyNotResumed(jobs::State state) {
 
 Scheduler::Scheduler(const SchedulerOptions& options, base::Clock* clock,
                      jobs::JobStore* store, jobs::ModelLookup* models,
-                     executor::Executor* executor, executor::WorkerLinks* links,
+                     executor::Executor* executor,
                      metrics::ServiceMetrics* metrics)
     : options_(options),
       clock_(clock),
       store_(store),
       metrics_(metrics),
-      running_(options.running, clock, store, models, executor, links,
-               metrics) {
+      running_(options.running, clock, store, models, executor, metrics) {
   usage_.cpu_slots = options_.cpu_slots;
 }
 
@@ -272,13 +271,19 @@ void Scheduler::OnAttached(const std::string& subject, int64_t epoch,
   Post([=, this] { running_.Attached(subject, epoch, hello, session); });
 }
 
-void Scheduler::OnMessage(const std::string& subject, int64_t epoch,
+void Scheduler::OnMessage(const std::string& subject, int64_t epoch, int rank,
                           const internal::v1::AttachRequest& message) {
-  Post([=, this] { running_.Message(subject, epoch, message); });
+  Post([=, this] { running_.Message(subject, epoch, rank, message); });
 }
 
-void Scheduler::OnDetached(const std::string& subject, int64_t epoch) {
-  Post([=, this] { running_.Detached(subject, epoch); });
+void Scheduler::OnDetached(const std::string& subject, int64_t epoch,
+                           int rank) {
+  Post([=, this] { running_.Detached(subject, epoch, rank); });
+}
+
+void Scheduler::OnPlacement(const std::string& subject, int64_t epoch,
+                            const executor::GangPlacement& placement) {
+  Post([=, this] { running_.Placed(subject, epoch, placement); });
 }
 
 void Scheduler::OnExited(const std::string& subject, int64_t epoch,

@@ -45,8 +45,7 @@ class Scheduler : public executor::WorkerListener {
   // All arguments outlive the scheduler.
   Scheduler(const SchedulerOptions& options, base::Clock* clock,
             jobs::JobStore* store, jobs::ModelLookup* models,
-            executor::Executor* executor, executor::WorkerLinks* links,
-            metrics::ServiceMetrics* metrics);
+            executor::Executor* executor, metrics::ServiceMetrics* metrics);
   ~Scheduler() override;
 
   // Picks up what an earlier server left: jobs whose worker lives wait for it
@@ -92,9 +91,11 @@ class Scheduler : public executor::WorkerListener {
   void OnAttached(const std::string& subject, int64_t epoch,
                   const internal::v1::Hello& hello,
                   std::shared_ptr<executor::WorkerSession> session) override;
-  void OnMessage(const std::string& subject, int64_t epoch,
+  void OnMessage(const std::string& subject, int64_t epoch, int rank,
                  const internal::v1::AttachRequest& message) override;
-  void OnDetached(const std::string& subject, int64_t epoch) override;
+  void OnDetached(const std::string& subject, int64_t epoch, int rank) override;
+  void OnPlacement(const std::string& subject, int64_t epoch,
+                   const executor::GangPlacement& placement) override;
   void OnExited(const std::string& subject, int64_t epoch,
                 const executor::ExitStatus& exit) override;
 

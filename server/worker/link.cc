@@ -166,6 +166,7 @@ AttachRequest Link::HelloMessage() const {
   hello->set_subject(options_.subject);
   hello->set_epoch(options_.epoch);
   hello->set_token(options_.token);
+  hello->set_rank(options_.rank);
   hello->set_pid(getpid());
   char host[256] = {};
   if (gethostname(host, sizeof(host) - 1) == 0) hello->set_host(host);

@@ -53,6 +53,8 @@ struct LinkOptions {
   // Job or deployment, by full name, and which incarnation of it this is.
   std::string subject;
   int64_t epoch = 0;
+  // Which process of the gang this is.
+  int rank = 0;
   // Proves to the server that it started this process.
   std::string token;
 

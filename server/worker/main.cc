@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "core/base/log.h"
 #include "core/base/stop_flag.h"
 #include "server/worker/check_model.h"
@@ -38,6 +40,8 @@ int PrintAnswer(const nlohmann::json& answer) {
 int main(int argc, char** argv) {
   TuneAllocator();
   retort::worker::LinkOptions link;
+  int ranks = 1;
+  double lease_seconds = absl::ToDoubleSeconds(link.lease);
   std::string log_level = "info";
   std::string check_dir, import_file, export_dir, out;
   std::string estimate;
@@ -49,6 +53,11 @@ int main(int argc, char** argv) {
   app.add_option("--server", link.server, "Address of retortd's worker link");
   app.add_option("--subject", link.subject, "Job or deployment, by full name");
   app.add_option("--epoch", link.epoch, "Incarnation of the subject");
+  app.add_option("--rank", link.rank, "Which process of its gang this is");
+  app.add_option("--ranks", ranks, "Processes of the gang");
+  app.add_option("--lease", lease_seconds,
+                 "Seconds to work on without a server, then end")
+      ->capture_default_str();
   app.add_option("--log_level", log_level, "trace to critical, or off")
       ->capture_default_str();
   app.add_option("--check-model", check_dir,
@@ -83,7 +92,12 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : retort::worker::kWorkerUsage;
   }
-  const absl::Status log = retort::base::InitLog("retort-worker", log_level);
+  link.lease = absl::Seconds(lease_seconds);
+  // The ranks of a gang write to one file.
+  const std::string log_name =
+      ranks > 1 ? absl::StrCat("retort-worker[", link.rank, "]")
+                : "retort-worker";
+  const absl::Status log = retort::base::InitLog(log_name, log_level);
   if (!log.ok()) {
     fprintf(stderr, "--log_level: %s\n", std::string(log.message()).c_str());
     return retort::worker::kWorkerUsage;

@@ -24,6 +24,9 @@ enum WorkerExit {
   kWorkerNotAssigned = 3,  // nothing to do came within the lease
   kWorkerFenced = 4,       // another incarnation has taken over
   kWorkerUnheard = 5,      // done, but no server took note of it
+  // Another rank of the gang has vanished, so that this one could not go on;
+  // not the one to blame (executor::kPeersLostExitCode).
+  kWorkerPeersLost = 14,
 };
 
 // One worker process's life: attach, get the assignment, do the task or serve

@@ -1,12 +1,14 @@
 #ifndef RETORT_TESTS_SUPPORT_FAKE_EXECUTOR_H_
 #define RETORT_TESTS_SUPPORT_FAKE_EXECUTOR_H_
 
-#include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/sha256.h"
 #include "server/executor/executor.h"
@@ -24,25 +26,31 @@ class FakeExecutor : public executor::Executor {
 
   std::string name() const override { return "fake"; }
 
-  absl::StatusOr<executor::ProcessId> Start(
-      const executor::ProcessSpec& spec) override {
+  // Handles are "fake 1", "fake 2", ... in the order of the starts.
+  absl::StatusOr<std::string> Start(const executor::GangSpec& spec) override {
     absl::MutexLock lock(&mutex_);
     if (!start_error_.ok()) return start_error_;
     started_.push_back(spec);
     if (links_ != nullptr) {
       links_->Expect(spec.subject, spec.epoch, base::Sha256Hex(spec.token));
     }
-    return executor::ProcessId{1000 + static_cast<int64_t>(started_.size()), 7};
+    return absl::StrCat("fake ", started_.size());
   }
 
-  absl::Status Adopt(const std::string& subject, int64_t epoch,
-                     const executor::ProcessId& process,
-                     const std::string& token_sha256) override {
+  absl::StatusOr<std::string> Adopt(const std::string& subject, int64_t epoch,
+                                    const std::string& handle,
+                                    const std::string& token_sha256) override {
     absl::MutexLock lock(&mutex_);
-    if (!alive_.count(process.pid)) return absl::NotFoundError("gone");
+    if (!handle.empty() && !absl::StartsWith(handle, "fake ")) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("its processes are known as ", handle));
+    }
+    const bool searched = handle.empty() && !alive_.empty();
+    const std::string found = searched ? *alive_.begin() : handle;
+    if (!alive_.count(found)) return absl::NotFoundError("gone");
     adopted_.push_back({subject, epoch});
     if (links_ != nullptr) links_->Expect(subject, epoch, token_sha256);
-    return absl::OkStatus();
+    return found;
   }
 
   void Terminate(const std::string& subject, int64_t epoch) override {
@@ -54,6 +62,14 @@ class FakeExecutor : public executor::Executor {
     killed_.push_back({subject, epoch});
   }
 
+  std::vector<executor::NodeInfo> Nodes() override {
+    return {{"fake", 2, 0, true, ""}};
+  }
+  std::string DisplayId(const std::string& handle) const override {
+    return handle;
+  }
+  void Shutdown() override {}
+
   using Incarnations = std::vector<std::pair<std::string, int64_t>>;
 
   // For the test.
@@ -61,11 +77,12 @@ class FakeExecutor : public executor::Executor {
     absl::MutexLock lock(&mutex_);
     start_error_ = std::move(error);
   }
-  void SetAlive(int64_t pid) {
+  // A later Adopt() of this handle, or of none, finds it.
+  void SetAlive(const std::string& handle) {
     absl::MutexLock lock(&mutex_);
-    alive_[pid] = true;
+    alive_.insert(handle);
   }
-  std::vector<executor::ProcessSpec> started() const {
+  std::vector<executor::GangSpec> started() const {
     absl::MutexLock lock(&mutex_);
     return started_;
   }
@@ -86,8 +103,8 @@ class FakeExecutor : public executor::Executor {
   executor::WorkerLinks* const links_;
   mutable absl::Mutex mutex_;
   absl::Status start_error_ ABSL_GUARDED_BY(mutex_);
-  std::map<int64_t, bool> alive_ ABSL_GUARDED_BY(mutex_);
-  std::vector<executor::ProcessSpec> started_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> alive_ ABSL_GUARDED_BY(mutex_);
+  std::vector<executor::GangSpec> started_ ABSL_GUARDED_BY(mutex_);
   Incarnations adopted_ ABSL_GUARDED_BY(mutex_);
   Incarnations terminated_ ABSL_GUARDED_BY(mutex_);
   Incarnations killed_ ABSL_GUARDED_BY(mutex_);

@@ -71,7 +71,7 @@ class DeploymentManagerTest : public ::testing::Test {
   std::shared_ptr<FakeWorkerSession> MakeReady() {
     auto session = std::make_shared<FakeWorkerSession>();
     manager_->OnAttached(kName, Epoch(), internal::v1::Hello(), session);
-    manager_->OnMessage(kName, Epoch(), testing::ReadyMessage());
+    manager_->OnMessage(kName, Epoch(), 0, testing::ReadyMessage());
     return session;
   }
   int64_t Epoch() { return executor_.started().back().epoch; }
@@ -109,7 +109,7 @@ TEST_F(DeploymentManagerTest, StartsAReplicaForANewDeployment) {
   EXPECT_EQ(made.replicas(), 1);
   EXPECT_EQ(made.state(), v1::Deployment::STATE_STARTING);
   ASSERT_EQ(executor_.started().size(), 1u);
-  const executor::ProcessSpec spec = executor_.started()[0];
+  const executor::GangSpec spec = executor_.started()[0];
   EXPECT_EQ(spec.subject, kName);
   EXPECT_EQ(spec.role, "replica");
   EXPECT_FALSE(spec.token.empty());
@@ -233,7 +233,7 @@ TEST_F(DeploymentManagerTest, ARequestFindsItsReplicaAndItsWayBack) {
   ASSERT_EQ(tasks.size(), 1u);
   EXPECT_EQ(tasks[0].id(), id);
   EXPECT_THAT(tasks[0].request().classes(), ElementsAre(0, 1));
-  manager_->OnMessage(kName, Epoch(), testing::AnswerMessage(id, 2));
+  manager_->OnMessage(kName, Epoch(), 0, testing::AnswerMessage(id, 2));
   ASSERT_THAT(result_, IsOk());
   EXPECT_EQ(result_->images_size(), 2);
   EXPECT_EQ(result_->statistics().model(), kModel);
@@ -255,14 +255,14 @@ TEST_F(DeploymentManagerTest, ACrashedReplicaIsStartedAgainWithItsRequest) {
   ASSERT_THAT(manager_->Create(Request()), IsOk());
   MakeReady();
   const int64_t id = Submit();
-  manager_->OnDetached(kName, Epoch());
+  manager_->OnDetached(kName, Epoch(), 0);
   manager_->OnExited(kName, Epoch(), {true, 0, 9});
   clock_.Advance(absl::Seconds(1));
   manager_->Tick();
   ASSERT_EQ(executor_.started().size(), 2u);
   auto session = MakeReady();
   ASSERT_EQ(session->tasks().size(), 1u);
-  manager_->OnMessage(kName, Epoch(), testing::AnswerMessage(id));
+  manager_->OnMessage(kName, Epoch(), 0, testing::AnswerMessage(id));
   EXPECT_THAT(result_, IsOk());
   EXPECT_EQ(answers_, 1);
 }
@@ -286,7 +286,7 @@ TEST_F(DeploymentManagerTest, CancelAnswersOnceAndTellsTheReplica) {
   manager_->Cancel(kName, id);
   EXPECT_THAT(result_, StatusIs(absl::StatusCode::kCancelled));
   EXPECT_TRUE(session->tasks().back().cancel());
-  manager_->OnMessage(kName, Epoch(), testing::AnswerMessage(id));
+  manager_->OnMessage(kName, Epoch(), 0, testing::AnswerMessage(id));
   manager_->Cancel(kName, id);
   EXPECT_EQ(answers_, 1);
 }
@@ -314,7 +314,7 @@ TEST_F(DeploymentManagerTest, ABusyDeploymentIsGoneAfterItsLastAnswer) {
   const int64_t id = Submit();
   ASSERT_THAT(manager_->Delete(kName, ""), IsOk());
   EXPECT_EQ(manager_->Get(kName)->state(), v1::Deployment::STATE_DELETING);
-  manager_->OnMessage(kName, Epoch(), testing::AnswerMessage(id));
+  manager_->OnMessage(kName, Epoch(), 0, testing::AnswerMessage(id));
   EXPECT_THAT(result_, IsOk());
   EXPECT_THAT(manager_->Get(kName), StatusIs(absl::StatusCode::kNotFound));
 }

@@ -25,11 +25,11 @@ class Recorder : public WorkerListener {
                   std::shared_ptr<WorkerSession>) override {
     heard.push_back("attached");
   }
-  void OnMessage(const std::string&, int64_t,
+  void OnMessage(const std::string&, int64_t, int,
                  const internal::v1::AttachRequest&) override {
     heard.push_back("message");
   }
-  void OnDetached(const std::string&, int64_t) override {
+  void OnDetached(const std::string&, int64_t, int) override {
     heard.push_back("detached");
   }
   void OnExited(const std::string&, int64_t, const ExitStatus& exit) override {
@@ -83,10 +83,10 @@ TEST_F(WorkerLinksTest, LetsANewStreamTakeTheOldOnesPlace) {
   links_.Attached(Hello("x"), first);
   links_.Attached(Hello("x"), second);
   // The break of the first stream is noticed only now.
-  links_.Message(kLinkedJob, 1, first.get(), {});
-  links_.Detached(kLinkedJob, 1, first.get());
-  links_.Message(kLinkedJob, 1, second.get(), {});
-  links_.Detached(kLinkedJob, 1, second.get());
+  links_.Message(kLinkedJob, 1, 0, first.get(), {});
+  links_.Detached(kLinkedJob, 1, 0, first.get());
+  links_.Message(kLinkedJob, 1, 0, second.get(), {});
+  links_.Detached(kLinkedJob, 1, 0, second.get());
   EXPECT_THAT(jobs_.heard, ElementsAre("attached", "detached", "attached",
                                        "message", "detached"));
 }

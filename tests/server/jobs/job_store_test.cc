@@ -87,8 +87,7 @@ TEST_F(JobStoreTest, KeepsJobsAcrossARestart) {
                              [](JobRecord& record, auto*) {
                                record.job.set_state(J::STATE_STARTING);
                                record.epoch = 3;
-                               record.pid = 77;
-                               record.start_ticks = 5;
+                               record.handle = "local 77:5";
                                record.token_sha256 = "hash";
                                return absl::OkStatus();
                              }),
@@ -99,7 +98,7 @@ TEST_F(JobStoreTest, KeepsJobsAcrossARestart) {
   ASSERT_THAT(live, SizeIs(1));
   EXPECT_EQ(live[0].job.state(), J::STATE_STARTING);
   EXPECT_EQ(live[0].epoch, 3);
-  EXPECT_EQ(live[0].pid, 77);
+  EXPECT_EQ(live[0].handle, "local 77:5");
   EXPECT_EQ(live[0].token_sha256, "hash");
 }
 

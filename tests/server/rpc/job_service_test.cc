@@ -39,8 +39,7 @@ class JobServiceTest : public ::testing::Test {
     scheduler::SchedulerOptions options;
     options.cpu_slots = 2;
     scheduler_ = std::make_unique<scheduler::Scheduler>(
-        options, &clock_, store_.get(), &models_, &executor_, &links_,
-        &metrics_);
+        options, &clock_, store_.get(), &models_, &executor_, &metrics_);
     service_ = std::make_unique<JobService>(
         store_.get(), scheduler_.get(), &resolver_, &metrics_,
         [this](const v1::JobSpec& spec, bool measure,

@@ -40,7 +40,7 @@ class SamplingServiceTest : public ServiceFixture {
     ASSERT_THAT(manager_->Create(request), IsOk());
     epoch_ = executor_.started().back().epoch;
     manager_->OnAttached(kName, epoch_, internal::v1::Hello(), session_);
-    manager_->OnMessage(kName, epoch_, testing::ReadyMessage());
+    manager_->OnMessage(kName, epoch_, 0, testing::ReadyMessage());
   }
 
   absl::Status Sample(grpc::ClientContext* context) {
@@ -78,7 +78,7 @@ TEST_F(SamplingServiceTest, AnswersWithWhatTheReplicaMade) {
   auto status =
       std::async(std::launch::async, [&] { return Sample(&context); });
   AwaitTasks(1);
-  manager_->OnMessage(kName, epoch_,
+  manager_->OnMessage(kName, epoch_, 0,
                       testing::AnswerMessage(session_->tasks()[0].id()));
   EXPECT_THAT(status.get(), IsOk());
   ASSERT_EQ(response_.images_size(), 1);
@@ -117,7 +117,7 @@ TEST_F(SamplingServiceTest, TeachersAreSampledWithHeun) {
       std::async(std::launch::async, [&] { return Sample(&context); });
   AwaitTasks(1);
   EXPECT_EQ(session_->tasks()[0].request().solver(), v1::SOLVER_HEUN);
-  manager_->OnMessage(kName, epoch_,
+  manager_->OnMessage(kName, epoch_, 0,
                       testing::AnswerMessage(session_->tasks()[0].id()));
   EXPECT_THAT(status.get(), IsOk());
 }

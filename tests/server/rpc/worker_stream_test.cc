@@ -28,14 +28,14 @@ class EchoListener : public executor::WorkerListener {
     absl::MutexLock lock(&mutex_);
     session_ = std::move(session);
   }
-  void OnMessage(const std::string&, int64_t,
+  void OnMessage(const std::string&, int64_t, int,
                  const AttachRequest& message) override {
     AttachResponse response;
     response.mutable_control()->set_reason(
         std::to_string(message.heartbeat().step()));
     session()->Send(response);
   }
-  void OnDetached(const std::string&, int64_t) override {
+  void OnDetached(const std::string&, int64_t, int) override {
     absl::MutexLock lock(&mutex_);
     session_.reset();
     detached_ = true;

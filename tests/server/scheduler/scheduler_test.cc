@@ -44,9 +44,8 @@ class SchedulerTest : public ::testing::Test {
   void Restart() {
     SchedulerOptions options;
     options.cpu_slots = 2;
-    scheduler_ =
-        std::make_unique<Scheduler>(options, &clock_, store_.get(), &models_,
-                                    &executor_, &links_, &metrics_);
+    scheduler_ = std::make_unique<Scheduler>(options, &clock_, store_.get(),
+                                             &models_, &executor_, &metrics_);
   }
   std::string Create(const std::string& id) {
     jobs::NewJob job;
@@ -79,7 +78,7 @@ class SchedulerTest : public ::testing::Test {
     if (outcome == Ended::OUTCOME_SUCCEEDED) {
       message.mutable_ended()->add_model_dirs("result/model");
     }
-    scheduler_->OnMessage(name, Epoch(name), message);
+    scheduler_->OnMessage(name, Epoch(name), 0, message);
     scheduler_->RunOnce();
   }
   // The worker says that it has written a checkpoint.
@@ -90,7 +89,7 @@ class SchedulerTest : public ::testing::Test {
                 IsOk());
     AttachRequest message;
     message.mutable_checkpoint()->mutable_checkpoint()->set_step(step);
-    scheduler_->OnMessage(name, Epoch(name), message);
+    scheduler_->OnMessage(name, Epoch(name), 0, message);
     scheduler_->RunOnce();
   }
   // The job is paused and its worker has been told.
@@ -101,9 +100,17 @@ class SchedulerTest : public ::testing::Test {
   // The worker's process ends, its stream just before.
   void Exit(const std::string& name, const executor::ExitStatus& exit) {
     const int64_t epoch = Epoch(name);
-    scheduler_->OnDetached(name, epoch);
+    scheduler_->OnDetached(name, epoch, 0);
     scheduler_->OnExited(name, epoch, exit);
     scheduler_->RunOnce();
+  }
+  void ForgetHandle(const std::string& name) {
+    ASSERT_THAT(store_->Update(name,
+                               [](jobs::JobRecord& record, auto*) {
+                                 record.handle.clear();
+                                 return absl::OkStatus();
+                               }),
+                IsOk());
   }
   // Makes the database full, or not: see PRAGMA max_page_count.
   void LimitPages(int pages) {
@@ -140,7 +147,7 @@ TEST_F(SchedulerTest, StartsAWorkerAndGivesItItsAssignment) {
   EXPECT_EQ(StateOf(name), J::STATE_STARTING);
   ASSERT_THAT(executor_.started(), SizeIs(1));
   EXPECT_EQ(executor_.started()[0].epoch, 1);
-  EXPECT_EQ(store_->Get(name)->pid, 1001);
+  EXPECT_EQ(store_->Get(name)->handle, "fake 1");
   Attach(name);
   EXPECT_EQ(StateOf(name), J::STATE_RUNNING);
   ASSERT_THAT(session_->sent(), SizeIs(1));
@@ -156,9 +163,9 @@ TEST_F(SchedulerTest, TakesProgressAndCheckpointsToTheStore) {
   AttachRequest message;
   message.mutable_progress()->mutable_progress()->set_step(7);
   (*message.mutable_progress()->mutable_metrics())["loss"] = 0.5;
-  scheduler_->OnMessage(name, 1, message);
+  scheduler_->OnMessage(name, 1, 0, message);
   message.mutable_checkpoint()->mutable_checkpoint()->set_step(5);
-  scheduler_->OnMessage(name, 1, message);
+  scheduler_->OnMessage(name, 1, 0, message);
   scheduler_->RunOnce();
   EXPECT_EQ(Job(name).progress().step(), 7);
   EXPECT_THAT(*store_->ListMetrics(name, {}, 10), SizeIs(1));
@@ -193,7 +200,7 @@ TEST_F(SchedulerTest, LetsTheWorkerSayItAgainWhenTheDiskIsFull) {
   EXPECT_THAT(session_->closed(),
               ::testing::Optional(StatusIs(absl::StatusCode::kUnavailable)));
   models_.FailAdoptWith(absl::OkStatus());
-  scheduler_->OnDetached(name, 1);
+  scheduler_->OnDetached(name, 1, 0);
   Attach(name, /*resumed=*/true);
   End(name, Ended::OUTCOME_SUCCEEDED);
   EXPECT_EQ(StateOf(name), J::STATE_SUCCEEDED);
@@ -247,7 +254,7 @@ TEST_F(SchedulerTest, SaysThatAJobGoesOnOnlyIfItHasACheckpoint) {
       IsOk());
   AttachRequest message;
   message.mutable_checkpoint()->mutable_checkpoint()->set_step(5);
-  scheduler_->OnMessage(name, Epoch(name), message);
+  scheduler_->OnMessage(name, Epoch(name), 0, message);
   Exit(name, {.signal = 9});
   EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
   EXPECT_THAT(Job(name).state_reason(),
@@ -309,7 +316,7 @@ TEST_F(SchedulerTest, KillsACancelledWorkerThatDoesNotListen) {
 
 TEST_F(SchedulerTest, LetsAWorkerGoOnAloneUntilItsLeaseEnds) {
   const std::string name = Running("a");
-  scheduler_->OnDetached(name, 1);
+  scheduler_->OnDetached(name, 1, 0);
   scheduler_->RunOnce();
   clock_.Advance(absl::Minutes(9));
   scheduler_->RunOnce();
@@ -331,7 +338,7 @@ TEST_F(SchedulerTest, FencesAWorkerOfAnEarlierIncarnation) {
 
 TEST_F(SchedulerTest, FindsARunningWorkerAgainAfterARestart) {
   const std::string name = Running("a");
-  executor_.SetAlive(1001);
+  executor_.SetAlive("fake 1");
   Restart();
   ASSERT_THAT(scheduler_->Recover(), IsOk());
   scheduler_->RunOnce();
@@ -356,7 +363,7 @@ TEST_F(SchedulerTest, StartsAJobAnewWhoseWorkerDiedWithTheServer) {
 
 TEST_F(SchedulerTest, KillsAnOldWorkerThatDoesNotComeBack) {
   const std::string name = Running("a");
-  executor_.SetAlive(1001);
+  executor_.SetAlive("fake 1");
   Restart();
   ASSERT_THAT(scheduler_->Recover(), IsOk());
   clock_.Advance(absl::Seconds(31));
@@ -367,25 +374,31 @@ TEST_F(SchedulerTest, KillsAnOldWorkerThatDoesNotComeBack) {
   EXPECT_EQ(StateOf(name), J::STATE_QUEUED);
 }
 
-TEST_F(SchedulerTest, AdmitsAWorkerWhosePidWasNeverNoted) {
+TEST_F(SchedulerTest, LooksForAGangWhoseHandleWasNeverNoted) {
   const std::string name = Create("a");
   scheduler_->RunOnce();
-  const std::string token = executor_.started()[0].token;
-  // The server fell between the start of the process and the note of its pid.
+  // The server fell between the start of the gang and the note of its handle.
+  ForgetHandle(name);
+  executor_.SetAlive("fake 1");
+  Restart();
+  ASSERT_THAT(scheduler_->Recover(), IsOk());
+  EXPECT_THAT(executor_.adopted(), SizeIs(1));
+  EXPECT_EQ(store_->Get(name)->handle, "fake 1");
+  EXPECT_EQ(StateOf(name), J::STATE_STARTING);
+}
+
+TEST_F(SchedulerTest, RunsNothingTwiceThatAnotherExecutorMayStillRun) {
+  const std::string name = Running("a");
   ASSERT_THAT(store_->Update(name,
                              [](jobs::JobRecord& record, auto*) {
-                               record.pid = 0;
+                               record.handle = "elsewhere 7";
                                return absl::OkStatus();
                              }),
               IsOk());
   Restart();
-  links_.Forget(name, 1);
   ASSERT_THAT(scheduler_->Recover(), IsOk());
-  internal::v1::Hello hello;
-  hello.set_subject(name);
-  hello.set_epoch(1);
-  hello.set_token(token);
-  EXPECT_THAT(links_.Admit(hello), IsOk());
+  EXPECT_EQ(StateOf(name), J::STATE_FAILED);
+  EXPECT_THAT(Job(name).state_reason(), HasSubstr("elsewhere 7"));
 }
 
 TEST_F(SchedulerTest, AsksForCheckpointsWhenItStopsAndRequeuesTheJobs) {
@@ -453,7 +466,7 @@ TEST_F(SchedulerTest, AJobThatFoundTheDiskFullWaitsAndIsNeverGivenUp) {
   // Where something has been done meanwhile, the wait is short again.
   AttachRequest message;
   message.mutable_checkpoint()->mutable_checkpoint()->set_step(5);
-  scheduler_->OnMessage(name, Epoch(name), message);
+  scheduler_->OnMessage(name, Epoch(name), 0, message);
   End(name, Ended::OUTCOME_DEFERRED, "no room for the result");
   Exit(name, {});
   clock_.Advance(absl::Seconds(10));
@@ -564,7 +577,7 @@ TEST_F(SchedulerTest, AsksAWorkerThatStartsToPauseAsSoonAsItAttaches) {
 
 TEST_F(SchedulerTest, PausesWithASignalWhenTheStreamIsBroken) {
   const std::string name = Running("a");
-  scheduler_->OnDetached(name, 1);
+  scheduler_->OnDetached(name, 1, 0);
   scheduler_->RunOnce();
   Pause(name);
   EXPECT_THAT(executor_.terminated(), SizeIs(1));
@@ -729,7 +742,7 @@ TEST_F(SchedulerTest, APausingJobIsPausedIfItsWorkerDiedWithTheServer) {
 TEST_F(SchedulerTest, AsksTheWorkerOfAPausingJobAgainAfterARestart) {
   const std::string name = Running("a");
   Pause(name);
-  executor_.SetAlive(1001);
+  executor_.SetAlive("fake 1");
   Restart();
   ASSERT_THAT(scheduler_->Recover(), IsOk());
   scheduler_->RunOnce();
@@ -749,21 +762,13 @@ TEST_F(SchedulerTest, APausingJobIsPausedByAServiceThatStops) {
   EXPECT_EQ(StateOf(name), J::STATE_PAUSED);
 }
 
-TEST_F(SchedulerTest, AJobWhoseProcessWasNeverFoundCanBeCancelled) {
+TEST_F(SchedulerTest, CancelsAJobWhoseGangIsNotFoundAfterARestart) {
   const std::string name = Create("a");
   scheduler_->RunOnce();
-  ASSERT_THAT(store_->Update(name,
-                             [](jobs::JobRecord& record, auto*) {
-                               record.pid = 0;
-                               return absl::OkStatus();
-                             }),
-              IsOk());
+  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
+  ForgetHandle(name);
   Restart();
   ASSERT_THAT(scheduler_->Recover(), IsOk());
-  ASSERT_THAT(scheduler_->Cancel(name), IsOk());
-  scheduler_->RunOnce();
-  clock_.Advance(absl::Seconds(31));
-  scheduler_->RunOnce();
   EXPECT_EQ(StateOf(name), J::STATE_CANCELLED);
 }
 
