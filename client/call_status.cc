@@ -44,7 +44,8 @@ std::string Describe(const grpc::Status& status,
 
 }  // namespace
 
-absl::Status FromCall(const grpc::Status& status, const std::string& server) {
+absl::Status FromCall(const grpc::Status& status, const std::string& server,
+                      bool tls) {
   if (status.ok()) return absl::OkStatus();
   google::rpc::Status details;
   details.ParseFromString(status.error_details());
@@ -54,7 +55,11 @@ absl::Status FromCall(const grpc::Status& status, const std::string& server) {
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && reason.empty()) {
     text = absl::StrCat("no answer from ", server, " (", text,
                         "); is retortd running there? --server or "
-                        "RETORT_SERVER names another address");
+                        "RETORT_SERVER names another address",
+                        tls ? "" : ", --ca or --tls a server with TLS");
+  }
+  if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
+    absl::StrAppend(&text, "; set RETORT_TOKEN, or --token-file FILE");
   }
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
     text = absl::StrCat(text, "; --timeout SECONDS allows more time");

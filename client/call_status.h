@@ -23,8 +23,9 @@ enum ExitCode {
 
 // Turns the server's answer into a status whose message is one line for
 // people: what, cause and remedy, wrong fields included. `server` is the
-// address that was called.
-absl::Status FromCall(const grpc::Status& status, const std::string& server);
+// address that was called, `tls` how.
+absl::Status FromCall(const grpc::Status& status, const std::string& server,
+                      bool tls = false);
 
 // A mistake on the command line or in a local file: exit code 2.
 absl::Status UsageError(absl::string_view message);

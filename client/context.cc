@@ -11,6 +11,9 @@ namespace {
 
 constexpr double kShortCallSeconds = 60;
 
+// Calls that must not be made end here.
+constexpr char kNowhere[] = "unix:/dev/null";
+
 // Float images of a large request pass gRPC's default of 4 MiB.
 constexpr int kMaxMessageBytes = 256 << 20;
 
@@ -24,8 +27,13 @@ std::shared_ptr<grpc::Channel> Context::Channel() {
     // how long one attempt may take, and a busy machine takes its time.
     args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
     args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+    auto access = MakeAccess(options.access, options.server);
+    access_problem_ = access.status();
+    if (access.ok()) authorization_ = access->authorization;
     channel_ = grpc::CreateCustomChannel(
-        options.server, grpc::InsecureChannelCredentials(), args);
+        access.ok() ? options.server : kNowhere,
+        access.ok() ? access->credentials : grpc::InsecureChannelCredentials(),
+        args);
   }
   return channel_;
 }
@@ -38,6 +46,9 @@ std::unique_ptr<grpc::ClientContext> Context::NewCall(CallKind kind) const {
     call->set_deadline(
         std::chrono::system_clock::now() +
         std::chrono::milliseconds(static_cast<int64_t>(seconds * 1e3)));
+  }
+  if (!authorization_.empty()) {
+    call->AddMetadata("authorization", authorization_);
   }
   return call;
 }

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "client/access.h"
 #include "client/call_status.h"
 #include "client/names.h"
 
@@ -23,6 +24,7 @@ struct GlobalOptions {
   // Limit of a call in seconds. Below 0: 60 for short calls, none for
   // transfers, sampling and watching. 0: none.
   double timeout = -1;
+  AccessOptions access;
 };
 
 // What a command needs of the world: the flags, the server, and where its
@@ -57,7 +59,8 @@ class Context {
   }
 
   absl::Status Check(const grpc::Status& answer) const {
-    return FromCall(answer, options.server);
+    if (!access_problem_.ok()) return access_problem_;
+    return FromCall(answer, options.server, options.access.uses_tls());
   }
 
   // "projects/default", and names below it.
@@ -76,6 +79,9 @@ class Context {
   std::shared_ptr<grpc::Channel> Channel();
 
   std::shared_ptr<grpc::Channel> channel_;
+  std::string authorization_;
+  // Why no call can be made: each call tells it.
+  absl::Status access_problem_;
 };
 
 // Returns 32 hex digits that no other call has.

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -26,6 +27,24 @@ constexpr char kFooter[] =
     "local file;\n3 not found; 4 invalid argument or spec; 5 the server does "
     "not answer (in time);\n6 another error of the server.";
 
+void AddAccessOptions(CLI::App* app, AccessOptions* options) {
+  app->add_option("--token-file", options->token_file,
+                  "File with the token that the server wants (or set "
+                  "RETORT_TOKEN to the token)")
+      ->envname("RETORT_TOKEN_FILE");
+  app->add_flag("--tls", options->tls, "Call with TLS, by the system's CAs");
+  app->add_option("--ca", options->ca,
+                  "PEM file of the server's CA; calls with TLS")
+      ->envname("RETORT_CA");
+  app->add_option("--cert", options->cert,
+                  "PEM file of your certificate, where the server wants one")
+      ->envname("RETORT_CERT");
+  app->add_option("--key", options->key, "PEM file of its private key")
+      ->envname("RETORT_KEY");
+  const char* token = std::getenv("RETORT_TOKEN");
+  if (token != nullptr) options->token = token;
+}
+
 void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
   app->add_option("--server", options->server, "Address of retortd")
       ->envname("RETORT_SERVER")
@@ -33,6 +52,7 @@ void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
   app->add_option("--project", options->project, "Project")
       ->envname("RETORT_PROJECT")
       ->capture_default_str();
+  AddAccessOptions(app, &options->access);
   app->add_flag("--json", options->json, "Print results as JSON");
   app->add_option("--timeout", options->timeout,
                   "Seconds a call may take; 0: no limit (default: 60 for "

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/stop_flag.h"
 #include "core/base/version.h"
+#include "server/auth/new_token.h"
 #include "server/options.h"
 #include "server/server.h"
 
@@ -34,6 +36,38 @@ int Fail(const absl::Status& status) {
   return kExitUsage;
 }
 
+void AddSecurityOptions(ServerOptions* options, CLI::App* app) {
+  app->add_option("--tls_cert", options->tls.cert,
+                  "PEM file of the server's certificate; gRPC is served with "
+                  "TLS then");
+  app->add_option("--tls_key", options->tls.key, "PEM file of its private key");
+  app->add_option("--tls_client_ca", options->tls.client_ca,
+                  "PEM file of the CAs of which callers must have a "
+                  "certificate (mutual TLS)");
+  app->add_option("--tokens_file", options->tokens_file,
+                  "YAML file of who may call what, mode 600; see token new");
+  app->add_flag("--insecure,!--no-insecure", options->insecure,
+                "Serve without TLS on an address that others can reach");
+  app->add_flag("--http_insecure,!--no-http_insecure", options->http_insecure,
+                "Serve --http_listen on an address that others can reach");
+}
+
+void AddExecutorOptions(ServerOptions* options, CLI::App* app) {
+  app->add_option("--executor", options->executor,
+                  "Who runs jobs: local (this machine), or slurm")
+      ->capture_default_str();
+  app->add_option("--worker_listen", options->worker_listen,
+                  "host:port where workers of Slurm dial in; always the same")
+      ->capture_default_str();
+  app->add_option("--worker_address", options->worker_address,
+                  "The same as the nodes see it; default: worker_listen, by "
+                  "this machine's name");
+  app->add_option("--slurm_bin", options->slurm_bin,
+                  "Folder of Slurm's commands; default: the first in PATH");
+  app->add_option("--cpu_slots", options->cpu_slots,
+                  "CPU threads that jobs may use together; 0: all");
+}
+
 void AddOptions(ServerOptions* options, CLI::App* app) {
   app->add_option("--data_dir", options->data_dir,
                   "Folder of everything that is kept; default "
@@ -47,13 +81,55 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
   app->add_option("--worker_binary", options->worker_binary,
                   "The worker's program; default: retort-worker beside this "
                   "one");
-  app->add_option("--cpu_slots", options->cpu_slots,
-                  "CPU threads that jobs may use together; 0: all");
-  app->add_flag("--insecure,!--no-insecure", options->insecure,
-                "Serve without TLS on an address that others can reach");
+  AddExecutorOptions(options, app);
+  AddSecurityOptions(options, app);
   app->add_option("--log_level", options->log_level,
                   "trace, debug, info, warn, error")
       ->capture_default_str();
+}
+
+// `retortd token new`: makes a token, and says what goes into the tokens file.
+void AddTokenCommand(CLI::App* app, int* exit_code) {
+  struct Wish {
+    auth::TokenWish token;
+    std::string out;
+  };
+  auto wish = std::make_shared<Wish>();
+  CLI::App* token =
+      app->add_subcommand("token", "Tokens of those who may call");
+  token->require_subcommand(1);
+  CLI::App* command = token->add_subcommand(
+      "new",
+      "Makes a token: writes it to --out (else to standard error, once), and "
+      "its entry for the tokens file, which has only its hash, to standard "
+      "output");
+  command->add_option("--name", wish->token.name, "Whose it is")->required();
+  command->add_option("--role", wish->token.role, "viewer, user or operator")
+      ->capture_default_str();
+  command
+      ->add_option("--project", wish->token.projects,
+                   "Project it is for, or \"*\"; may be repeated")
+      ->required();
+  command->add_option("--reads", wish->token.reads,
+                      "Project it may read besides; may be repeated");
+  command->add_option("--out", wish->out, "File for the token, made mode 600");
+  command->footer(
+      "Example:\n  retortd token new --name alice --project vision "
+      "--out alice.token >> tokens.yaml");
+  command->callback([wish, exit_code] {
+    const auto made = auth::MakeToken(wish->token);
+    absl::Status status = made.status();
+    if (status.ok() && !wish->out.empty()) {
+      status = auth::WriteToken(wish->out, made->token);
+    }
+    if (!status.ok()) {
+      *exit_code = Fail(status);
+      return;
+    }
+    if (wish->out.empty()) std::fprintf(stderr, "%s\n", made->token.c_str());
+    std::fputs(made->entry.c_str(), stdout);
+    *exit_code = 0;
+  });
 }
 
 // The file named by --config, which is read before the flags, since they win.
@@ -90,7 +166,7 @@ int Main(int argc, char** argv) {
 
   CLI::App app(
       "retortd: the Retort service. Keeps jobs, models and deployments, and "
-      "runs them as worker processes of this machine.",
+      "runs them as worker processes of this machine or of a Slurm cluster.",
       "retortd");
   std::string config;
   bool dry_run = false;
@@ -102,11 +178,15 @@ int Main(int argc, char** argv) {
   app.footer(
       "Example:\n  retortd --data_dir=./data --listen=127.0.0.1:0\n"
       "The addresses chosen are in <data_dir>/retortd.json.");
+  int done = -1;  // the exit code, if a command ran instead of the service
+  AddTokenCommand(&app, &done);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
   }
+
+  if (done >= 0) return done;
 
   status = options.Resolve(argv[0]);
   if (status.ok()) status = base::InitLog("retortd", options.log_level);

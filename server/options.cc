@@ -24,19 +24,28 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
   const auto text = [](std::string* value) {
     return [value](const YAML::Node& node) { *value = node.as<std::string>(); };
   };
+  const auto flag = [](bool* value) {
+    return [value](const YAML::Node& node) { *value = node.as<bool>(); };
+  };
   return {
       {"data_dir", text(&options->data_dir)},
       {"listen", text(&options->listen)},
       {"http_listen", text(&options->http_listen)},
       {"worker_binary", text(&options->worker_binary)},
+      {"executor", text(&options->executor)},
+      {"worker_listen", text(&options->worker_listen)},
+      {"worker_address", text(&options->worker_address)},
+      {"slurm_bin", text(&options->slurm_bin)},
       {"cpu_slots",
        [options](const YAML::Node& node) {
          options->cpu_slots = node.as<int>();
        }},
-      {"insecure",
-       [options](const YAML::Node& node) {
-         options->insecure = node.as<bool>();
-       }},
+      {"tls_cert", text(&options->tls.cert)},
+      {"tls_key", text(&options->tls.key)},
+      {"tls_client_ca", text(&options->tls.client_ca)},
+      {"tokens_file", text(&options->tokens_file)},
+      {"insecure", flag(&options->insecure)},
+      {"http_insecure", flag(&options->http_insecure)},
       {"log_level", text(&options->log_level)},
   };
 }
@@ -89,6 +98,72 @@ std::string ProgramDir(const std::string& program) {
   return error ? base::ParentDir(program) : self.parent_path().string();
 }
 
+absl::Status InOption(absl::string_view name, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("--", name, ": ", status.message()));
+}
+
+absl::Status CheckListen(const ServerOptions& options) {
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.listen));
+  const bool tls = options.tls.enabled();
+  if (!options.tokens_file.empty() && !tls && !auth::IsLoopback(address)) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "tokens need TLS beyond the loopback, else ", options.listen,
+        " would have them read on the way; give --tls_cert and --tls_key"));
+  }
+  return auth::MayListen(address, options.insecure, tls);
+}
+
+absl::Status CheckHttpListen(const ServerOptions& options) {
+  if (options.http_listen.empty()) return absl::OkStatus();
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.http_listen));
+  if (options.insecure || options.http_insecure || auth::IsLoopback(address)) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(absl::StrCat(
+      "listening on ", address.host, " would show /metrics, which has neither ",
+      "TLS nor tokens, to other machines; listen on 127.0.0.1, or say ",
+      "--http_insecure if they may see it"));
+}
+
+// Workers have tokens, too, which are not to be read on the way.
+absl::Status CheckWorkerListen(const ServerOptions& options) {
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.worker_listen));
+  if (address.port == 0) {
+    return absl::InvalidArgumentError(
+        "needs a port that stays the same: workers that outlive a server look "
+        "for the next one there");
+  }
+  return auth::MayListen(address, options.insecure, options.tls.enabled());
+}
+
+absl::Status CheckExecutor(const ServerOptions& options) {
+  if (options.executor == "local") return absl::OkStatus();
+  if (options.executor != "slurm") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--executor: is \"", options.executor, "\"; choose local or slurm"));
+  }
+  RETORT_RETURN_IF_ERROR(InOption("worker_listen", CheckWorkerListen(options)));
+  return InOption("worker_address",
+                  auth::ParseListenAddress(options.worker_address).status());
+}
+
+// What nodes dial if nothing is said of it.
+std::string DefaultWorkerAddress(const std::string& worker_listen) {
+  const auto address = auth::ParseListenAddress(worker_listen);
+  if (!address.ok()) return worker_listen;  // Validate() complains
+  if (address->host != "0.0.0.0" && address->host != "::") {
+    return worker_listen;
+  }
+  char host[256] = "localhost";
+  ::gethostname(host, sizeof(host) - 1);
+  return absl::StrCat(host, ":", address->port);
+}
+
 }  // namespace
 
 absl::Status ApplyYaml(const std::string& yaml, const std::string& source,
@@ -114,21 +189,22 @@ absl::Status ServerOptions::Resolve(const std::string& program) {
   if (cpu_slots == 0) {
     cpu_slots = std::max(1u, std::thread::hardware_concurrency());
   }
+  if (worker_address.empty()) {
+    worker_address = DefaultWorkerAddress(worker_listen);
+  }
   return Validate();
 }
 
 absl::Status ServerOptions::Validate() const {
-  for (const auto& [name, address] :
-       {std::pair("listen", &listen), std::pair("http_listen", &http_listen)}) {
-    if (address->empty() && address == &http_listen) continue;
-    const auto parsed = auth::ParseListenAddress(*address);
-    absl::Status status = parsed.status();
-    if (status.ok()) status = auth::MayListen(*parsed, insecure);
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("--", name, ": ", status.message()));
-    }
+  RETORT_RETURN_IF_ERROR(InOption("listen", CheckListen(*this)));
+  RETORT_RETURN_IF_ERROR(InOption("http_listen", CheckHttpListen(*this)));
+  if (tls.cert.empty() != tls.key.empty() ||
+      (tls.cert.empty() && !tls.client_ca.empty())) {
+    return absl::InvalidArgumentError(
+        "--tls_cert and --tls_key go together, and --tls_client_ca with them; "
+        "give the one that is missing");
   }
+  RETORT_RETURN_IF_ERROR(CheckExecutor(*this));
   if (cpu_slots < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
@@ -144,8 +220,22 @@ std::string ServerOptions::ToYaml() const {
   out << YAML::Key << "http_listen" << YAML::Value << YAML::DoubleQuoted
       << http_listen;
   out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
+  out << YAML::Key << "executor" << YAML::Value << executor;
+  out << YAML::Key << "worker_listen" << YAML::Value << worker_listen;
+  out << YAML::Key << "worker_address" << YAML::Value << YAML::DoubleQuoted
+      << worker_address;
+  out << YAML::Key << "slurm_bin" << YAML::Value << YAML::DoubleQuoted
+      << slurm_bin;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
+  out << YAML::Key << "tls_cert" << YAML::Value << YAML::DoubleQuoted
+      << tls.cert;
+  out << YAML::Key << "tls_key" << YAML::Value << YAML::DoubleQuoted << tls.key;
+  out << YAML::Key << "tls_client_ca" << YAML::Value << YAML::DoubleQuoted
+      << tls.client_ca;
+  out << YAML::Key << "tokens_file" << YAML::Value << YAML::DoubleQuoted
+      << tokens_file;
   out << YAML::Key << "insecure" << YAML::Value << insecure;
+  out << YAML::Key << "http_insecure" << YAML::Value << http_insecure;
   out << YAML::Key << "log_level" << YAML::Value << log_level;
   out << YAML::EndMap;
   return absl::StrCat(out.c_str(), "\n");

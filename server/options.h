@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/auth/tls.h"
 
 namespace retort {
 
@@ -20,17 +21,39 @@ struct ServerOptions {
   std::string http_listen = "127.0.0.1:7434";
   // The worker's program. Empty: retort-worker beside retortd.
   std::string worker_binary;
+  // Who runs jobs: "local", as processes of this machine, or "slurm", on the
+  // nodes of a Slurm cluster.
+  std::string executor = "local";
+  // Where workers on other machines dial in: host:port, with the same TLS as
+  // the API. Needed by slurm alone. A port of its own and always the same,
+  // since workers that outlive a server look for the next one there.
+  std::string worker_listen = "127.0.0.1:7435";
+  // The same as the nodes see it. Empty: worker_listen, with this machine's
+  // name if that is every address of it (0.0.0.0).
+  std::string worker_address;
+  // Folder of Slurm's commands (sbatch, ...). Empty: the first in PATH.
+  std::string slurm_bin;
   // CPU threads that jobs may use together. 0: as many as the machine has.
   int cpu_slots = 0;
-  // Serve without TLS on an address that other machines can reach.
+  // TLS of the API's port: tls_cert, tls_key, tls_client_ca. Workers' TCP port
+  // takes the same.
+  auth::TlsOptions tls;
+  // Who may call what (auth::TokenFile). Empty: whoever can connect may do
+  // all.
+  std::string tokens_file;
+  // Serve without TLS on an address that other machines can reach. Not with
+  // tokens, which would be read on the way.
   bool insecure = false;
+  // Serve http_listen, which has neither TLS nor tokens, on an address that
+  // other machines can reach. `insecure` means this too.
+  bool http_insecure = false;
   // trace, debug, info, warn, error.
   std::string log_level = "info";
 
   // Fills in the defaults that depend on the machine. `program` is argv[0].
   absl::Status Resolve(const std::string& program);
-  // Checks values that can be wrong by themselves; InvalidArgument with the
-  // option's name.
+  // Checks values that can be wrong by themselves or do not go together;
+  // reads no files. InvalidArgument or PermissionDenied with the option's name.
   absl::Status Validate() const;
   // YAML that --config reads back to the same options.
   std::string ToYaml() const;

@@ -18,16 +18,20 @@
 #include "core/base/status_macros.h"
 #include "core/base/version.h"
 #include "server/auth/listen_policy.h"
+#include "server/auth/tls.h"
+#include "server/auth/token_file.h"
 #include "server/base/resource_name.h"
 #include "server/db/database.h"
-#include "server/executor/local_executor.h"
+#include "server/executor/executor.h"
 #include "server/executor/worker_links.h"
 #include "server/http/http_server.h"
 #include "server/job_estimate.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/spec_resolver.h"
 #include "server/listening.h"
+#include "server/make_executor.h"
 #include "server/metrics/service_metrics.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/inference_service.h"
 #include "server/rpc/job_service.h"
 #include "server/rpc/worker_service.h"
@@ -43,7 +47,7 @@ constexpr int kMaxMessageBytes = 64 << 20;
 constexpr absl::Duration kWorkerGrace = absl::Seconds(60);
 constexpr std::chrono::seconds kCallGrace(3);
 
-// Options that both of our gRPC servers share.
+// Options that all of our gRPC servers share.
 void Configure(grpc::ServerBuilder* builder) {
   // Else a second server could take the same port and half of its calls.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -69,6 +73,10 @@ struct Server::Parts {
   absl::Status OpenStores();
   absl::Status OpenHttp();
   absl::Status OpenWorkerSocket();
+  // The port for workers of other machines.
+  absl::Status AddWorkerPort(grpc::ServerBuilder* builder) const;
+  // Lets none call who is not in the tokens file.
+  absl::Status GuardCalls(grpc::ServerBuilder* builder);
   absl::Status OpenApi();
   absl::Status WriteAddresses() const;
 
@@ -79,7 +87,7 @@ struct Server::Parts {
   std::unique_ptr<db::Database> db;
   metrics::ServiceMetrics metrics;
   executor::WorkerLinks links;
-  std::unique_ptr<executor::LocalExecutor> executor;
+  std::unique_ptr<executor::Executor> executor;
   std::unique_ptr<jobs::JobStore> jobs;
   std::unique_ptr<Serving> serving;
   std::unique_ptr<jobs::SpecResolver> resolver;
@@ -87,6 +95,7 @@ struct Server::Parts {
   std::unique_ptr<rpc::JobService> job_service;
   std::unique_ptr<rpc::InferenceService> inference_service;
   std::unique_ptr<rpc::WorkerService> worker_service;
+  std::unique_ptr<auth::TokenFile> tokens;  // null: everybody may do all
   std::unique_ptr<http::HttpServer> http;
   std::unique_ptr<grpc::Server> worker_server;
   std::unique_ptr<grpc::Server> api_server;
@@ -105,12 +114,7 @@ absl::Status Server::Parts::OpenStores() {
   }
   RETORT_RETURN_IF_ERROR(lock.Acquire(data_dir.lock_path()));
   RETORT_ASSIGN_OR_RETURN(db, db::Database::Open(data_dir.db_path()));
-  executor::LocalExecutorOptions local;
-  local.worker_binary = options.worker_binary;
-  local.socket_path = socket_path;
-  local.log_level = options.log_level;
-  local.cpus = options.cpu_slots;
-  executor = std::make_unique<executor::LocalExecutor>(local, &links);
+  RETORT_ASSIGN_OR_RETURN(executor, MakeExecutor(options, socket_path, &links));
   RETORT_ASSIGN_OR_RETURN(
       jobs, jobs::JobStore::Create(db.get(), base::RealClock(), data_dir));
   ServingDeps deps;
@@ -146,12 +150,26 @@ absl::Status Server::Parts::OpenHttp() {
   return absl::OkStatus();
 }
 
+absl::Status Server::Parts::AddWorkerPort(grpc::ServerBuilder* builder) const {
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.worker_listen));
+  RETORT_RETURN_IF_ERROR(ProbeAddress(address, "--worker_listen"));
+  RETORT_ASSIGN_OR_RETURN(const auto credentials,
+                          auth::ServerCredentials(options.tls));
+  builder->AddListeningPort(JoinAddress(address.host, address.port),
+                            credentials);
+  return absl::OkStatus();
+}
+
 absl::Status Server::Parts::OpenWorkerSocket() {
   worker_service = std::make_unique<rpc::WorkerService>(&links);
   grpc::ServerBuilder builder;
   Configure(&builder);
   builder.AddListeningPort(absl::StrCat("unix:", socket_path),
                            grpc::InsecureServerCredentials());
+  if (options.executor != "local") {
+    RETORT_RETURN_IF_ERROR(AddWorkerPort(&builder));
+  }
   builder.RegisterService(worker_service.get());
   worker_server = builder.BuildAndStart();
   if (worker_server == nullptr) {
@@ -162,6 +180,23 @@ absl::Status Server::Parts::OpenWorkerSocket() {
   }
   // Workers have tokens; other people have no business here at all.
   ::chmod(socket_path.c_str(), 0600);
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::GuardCalls(grpc::ServerBuilder* builder) {
+  if (options.tokens_file.empty()) return absl::OkStatus();
+  auto opened = auth::TokenFile::Open(options.tokens_file);
+  if (!opened.ok()) {
+    return absl::Status(
+        opened.status().code(),
+        absl::StrCat("--tokens_file: ", opened.status().message()));
+  }
+  tokens = *std::move(opened);
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      interceptors;
+  interceptors.push_back(rpc::MakeCallGuard(tokens.get()));
+  builder->experimental().SetInterceptorCreators(std::move(interceptors));
   return absl::OkStatus();
 }
 
@@ -177,11 +212,14 @@ absl::Status Server::Parts::OpenApi() {
                            measure, stop);
       });
   inference_service = std::make_unique<rpc::InferenceService>(&metrics);
+  RETORT_ASSIGN_OR_RETURN(const auto credentials,
+                          auth::ServerCredentials(options.tls));
   grpc::ServerBuilder builder;
   Configure(&builder);
+  RETORT_RETURN_IF_ERROR(GuardCalls(&builder));
   int port = 0;
-  builder.AddListeningPort(JoinAddress(address.host, address.port),
-                           grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(JoinAddress(address.host, address.port), credentials,
+                           &port);
   builder.RegisterService(job_service.get());
   builder.RegisterService(inference_service.get());
   for (grpc::Service* service : serving->services()) {
@@ -243,8 +281,13 @@ absl::Status Server::Start() {
   parts.scheduler->Start();
   RETORT_RETURN_IF_ERROR(parts.WriteAddresses());
   if (parts.http != nullptr) parts.http->SetHealthy(true);
-  RETORT_LOG(info, "retortd {} serves gRPC on {}, HTTP on {}, data in {}",
+  RETORT_LOG(info,
+             "retortd {} serves gRPC on {} ({}{}), HTTP on {}, data in {}",
              kVersion, parts.grpc_address,
+             !parts.options.tls.enabled()          ? "no TLS"
+             : parts.options.tls.client_ca.empty() ? "TLS"
+                                                   : "mutual TLS",
+             parts.tokens == nullptr ? ", no tokens" : ", tokens",
              parts.http_address.empty() ? "no port" : parts.http_address,
              parts.data_dir.root());
   return absl::OkStatus();

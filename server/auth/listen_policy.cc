@@ -41,11 +41,11 @@ bool IsLoopback(const ListenAddress& address) {
          IN6_IS_ADDR_LOOPBACK(&v6);
 }
 
-absl::Status MayListen(const ListenAddress& address, bool insecure) {
-  if (insecure || IsLoopback(address)) return absl::OkStatus();
+absl::Status MayListen(const ListenAddress& address, bool insecure, bool tls) {
+  if (insecure || tls || IsLoopback(address)) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat(
       "listening on ", address.host, " would let other machines in without ",
-      "TLS, which this build does not have yet; listen on 127.0.0.1, or say ",
+      "TLS; give --tls_cert and --tls_key, listen on 127.0.0.1, or say ",
       "--insecure if the network is trusted"));
 }
 

@@ -22,10 +22,10 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view address);
 // "localhost".
 bool IsLoopback(const ListenAddress& address);
 
-// Whether the service may listen there without TLS, which this build does not
-// have: on the loopback, or anywhere with `insecure`. PermissionDenied, with
-// the remedy, if not.
-absl::Status MayListen(const ListenAddress& address, bool insecure);
+// Whether the service may listen there: on the loopback, or anywhere with
+// `tls` or if told to be `insecure`. PermissionDenied, with the remedy, if not.
+absl::Status MayListen(const ListenAddress& address, bool insecure,
+                       bool tls = false);
 
 }  // namespace retort::auth
 

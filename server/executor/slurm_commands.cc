@@ -30,8 +30,8 @@ absl::StatusOr<std::string> FindPrograms(const std::string& folder) {
   std::vector<std::string> folders = {folder};
   if (folder.empty()) {
     const char* path = std::getenv("PATH");
-    folders = absl::StrSplit(path == nullptr ? "" : path, ':',
-                             absl::SkipEmpty());
+    folders =
+        absl::StrSplit(path == nullptr ? "" : path, ':', absl::SkipEmpty());
   }
   for (const std::string& candidate : folders) {
     if (IsProgram(candidate + "/sbatch")) return candidate;
@@ -69,8 +69,8 @@ absl::StatusOr<std::string> Commands::Run(
   }
   const std::string words = absl::StrJoin(
       absl::StrSplit(result->stderr_text, '\n', absl::SkipEmpty()), "; ");
-  const std::string message = absl::StrCat(
-      "Slurm: ", words.empty() ? absl::StrJoin(argv, " ") : words);
+  const std::string message =
+      absl::StrCat("Slurm: ", words.empty() ? absl::StrJoin(argv, " ") : words);
   if (absl::StrContains(words, "Invalid job id")) {
     return absl::NotFoundError(message);
   }

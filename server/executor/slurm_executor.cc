@@ -275,8 +275,7 @@ void SlurmExecutor::TellPlacement(const Incarnation& incarnation, Gang* gang,
   placement.waiting = gang->phase == Phase::kWaiting;
   if (placement.waiting) {
     const std::string& why = job.state == "PENDING" ? job.reason : job.state;
-    placement.reason =
-        absl::StrCat("Slurm: ", why.empty() ? job.state : why);
+    placement.reason = absl::StrCat("Slurm: ", why.empty() ? job.state : why);
   } else {
     placement.nodes = commands_.ExpandNodes(gang->seen.nodes);
     if (!placement.nodes.empty()) gang->nodes = placement.nodes;

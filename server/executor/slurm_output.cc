@@ -162,11 +162,10 @@ std::string Words(const std::string& state, const JobInfo& job,
   }
   if (details.empty() && !job.reason.empty()) details.push_back(job.reason);
   if (!job.by.empty()) details.push_back(absl::StrCat("by ", job.by));
-  return absl::StrCat("Slurm: ", state,
-                      details.empty()
-                          ? ""
-                          : absl::StrCat(" (", absl::StrJoin(details, "; "),
-                                         ")"));
+  return absl::StrCat(
+      "Slurm: ", state,
+      details.empty() ? ""
+                      : absl::StrCat(" (", absl::StrJoin(details, "; "), ")"));
 }
 
 // The exit code or signal of one rank, or of the batch script: srun passes
@@ -256,8 +255,8 @@ std::vector<NodeInfo> ParseNodes(absl::string_view text) {
       std::string reason = Text(fields, "Reason");
       // "Not responding [root@2026-11-29T16:16:25]"
       reason = reason.substr(0, reason.rfind(" ["));
-      node.reason = absl::StrCat("Slurm: ", state,
-                                 reason.empty() ? "" : ", ", reason);
+      node.reason =
+          absl::StrCat("Slurm: ", state, reason.empty() ? "" : ", ", reason);
     }
     nodes.push_back(std::move(node));
   }
@@ -289,10 +288,10 @@ absl::Status SubmitError(absl::string_view stderr_text) {
       "Slurm: ", lines.empty() ? "sbatch failed" : absl::StrJoin(lines, "; "));
   for (const absl::string_view down :
        {"nable to contact slurm controller", "Socket timed out",
-        "Zero Bytes were transmitted", "in standby mode",
-        "Connection refused", "Transport endpoint", "Communication connection",
-        "Unexpected message received", "Protocol authentication error",
-        "munge", "Munge"}) {
+        "Zero Bytes were transmitted", "in standby mode", "Connection refused",
+        "Transport endpoint", "Communication connection",
+        "Unexpected message received", "Protocol authentication error", "munge",
+        "Munge"}) {
     if (absl::StrContains(stderr_text, down)) {
       return absl::UnavailableError(message);
     }

@@ -100,15 +100,15 @@ std::vector<std::string> SubmitArguments(const GangSpec& spec,
 }
 
 std::string BatchScript(const GangSpec& spec, const ScriptOptions& options) {
-  std::vector<std::string> srun = {"srun", "--mpi=none",
-                                   "--kill-on-bad-exit=1",
+  std::vector<std::string> srun = {"srun", "--mpi=none", "--kill-on-bad-exit=1",
                                    absl::StrCat("--ntasks=", spec.ranks)};
   if (spec.threads > 0) {
     // From 22.05 on srun does not take it from the job.
     srun.push_back(absl::StrCat("--cpus-per-task=", spec.threads));
   }
   std::vector<std::string> worker = {
-      options.worker_binary, absl::StrCat("--server=", options.server),
+      options.worker_binary,
+      absl::StrCat("--server=", options.server),
       absl::StrCat("--subject=", spec.subject),
       absl::StrCat("--epoch=", spec.epoch),
       absl::StrCat("--ranks=", spec.ranks),
@@ -131,7 +131,8 @@ std::string BatchScript(const GangSpec& spec, const ScriptOptions& options) {
   if (spec.threads > 0) {
     absl::StrAppend(&script, "export OMP_NUM_THREADS=", spec.threads, "\n");
   }
-  if (spec.gpus == 0) absl::StrAppend(&script, "export CUDA_VISIBLE_DEVICES=\n");
+  if (spec.gpus == 0)
+    absl::StrAppend(&script, "export CUDA_VISIBLE_DEVICES=\n");
   // Slurm knows its nodes by addresses that need not be their names.
   absl::StrAppend(
       &script,

@@ -432,9 +432,10 @@ absl::StatusOr<v1::Model> ModelStore::CommitImport(ModelImport* import) {
   return model;
 }
 
-absl::Status ModelStore::Delete(const std::string& name,
-                                const std::string& etag,
-                                const std::vector<std::string>& users) {
+absl::Status ModelStore::Delete(
+    const std::string& name, const std::string& etag,
+    const std::vector<std::string>& users,
+    const std::function<bool(const std::string&)>& may_name) {
   RETORT_ASSIGN_OR_RETURN(const service::ResourceName parsed,
                           service::ParseName(service::kModels, name));
   RETORT_ASSIGN_OR_RETURN(const v1::Model model, Get(name));
@@ -458,6 +459,9 @@ absl::Status ModelStore::Delete(const std::string& name,
                      {static_cast<int>(RowState::kLeaving), name});
   }));
   if (!in_use.empty()) {
+    for (std::string& user : in_use) {
+      if (may_name && !may_name(user)) user = "something in another project";
+    }
     return service::Error(absl::StatusCode::kFailedPrecondition,
                           v1::ERROR_REASON_IN_USE,
                           absl::StrCat("model ", name, " is used by ",

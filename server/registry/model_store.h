@@ -93,10 +93,13 @@ class ModelStore {
   absl::StatusOr<v1::Model> CommitImport(ModelImport* import);
 
   // Removes the model with its files. `users` are the live jobs that need it,
-  // as far as the caller knows; deployments are looked up here.
+  // as far as the caller knows; deployments are looked up here. The error
+  // names only those of which `may_name` says so; without it, all.
   // FAILED_PRECONDITION (IN_USE), ABORTED (ETAG_MISMATCH), NOT_FOUND.
-  absl::Status Delete(const std::string& name, const std::string& etag,
-                      const std::vector<std::string>& users);
+  absl::Status Delete(
+      const std::string& name, const std::string& etag,
+      const std::vector<std::string>& users,
+      const std::function<bool(const std::string&)>& may_name = {});
 
   // Returns the path of one of the model's files ("": the weights).
   // NOT_FOUND, with the names that there are.

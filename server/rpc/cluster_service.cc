@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "core/base/status_macros.h"
+#include "server/base/resource_name.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/unary_reactor.h"
 
 namespace retort::rpc {
@@ -28,7 +30,7 @@ grpc::ServerUnaryReactor* ClusterService::GetCluster(
     grpc::CallbackServerContext* context, const v1::GetClusterRequest*,
     v1::Cluster* response) {
   return Answer(context, "ClusterService/GetCluster", deps_.metrics,
-                [&] { return DoGet(response); });
+                [&] { return DoGet(*CallerOf(*context), response); });
 }
 
 grpc::ServerUnaryReactor* ClusterService::GetQuota(
@@ -45,7 +47,12 @@ grpc::ServerUnaryReactor* ClusterService::UpdateQuota(
                               deps_.metrics);
 }
 
-absl::Status ClusterService::DoGet(v1::Cluster* response) const {
+absl::Status ClusterService::DoGet(const auth::Caller& caller,
+                                   v1::Cluster* response) const {
+  const auto add_occupant = [&](v1::Node* to, const std::string& name) {
+    const auto parsed = service::ParseAnyName(name);
+    if (parsed.ok() && caller.MayRead(parsed->project)) to->add_occupants(name);
+  };
   RETORT_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> live,
                           deps_.jobs->ListLive());
   response->set_version(deps_.version);
@@ -65,12 +72,12 @@ absl::Status ClusterService::DoGet(v1::Cluster* response) const {
     const v1::ResourceSpec& resources = job.spec().resources();
     used += int64_t{std::max(1, resources.world_size())} *
             std::max(1, resources.cpu_threads());
-    node->add_occupants(job.name());
+    add_occupant(node, job.name());
   }
   node->set_cpu_slots_used(
       static_cast<int32_t>(std::min<int64_t>(used, deps_.cpu_slots)));
   for (const std::string& name : deps_.deployments->Names()) {
-    node->add_occupants(name);
+    add_occupant(node, name);
   }
   response->set_ready_deployments(deps_.deployments->ReadyDeployments());
   return absl::OkStatus();

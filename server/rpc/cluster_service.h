@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "retort/v1/cluster_service.grpc.pb.h"
+#include "server/auth/caller.h"
 #include "server/batching/deployment_manager.h"
 #include "server/jobs/job_store.h"
 #include "server/metrics/service_metrics.h"
@@ -41,7 +42,8 @@ class ClusterService : public v1::ClusterService::CallbackService {
                                         v1::Quota* response) override;
 
  private:
-  absl::Status DoGet(v1::Cluster* response) const;
+  // Names only what the caller may see.
+  absl::Status DoGet(const auth::Caller& caller, v1::Cluster* response) const;
 
   const ClusterServiceDeps deps_;
 };

@@ -4,6 +4,7 @@
 
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/status.h"
 
 namespace retort::rpc {
@@ -17,7 +18,11 @@ ImportReactor::ImportReactor(grpc::CallbackServerContext* context,
       work_(work),
       metrics_(metrics),
       start_(absl::Now()) {
-  StartRead(&request_);
+  if (const absl::Status may = MayBegin(*context); !may.ok()) {
+    End(may);
+  } else {
+    StartRead(&request_);
+  }
 }
 
 void ImportReactor::OnReadDone(bool ok) {
@@ -53,6 +58,7 @@ absl::Status ImportReactor::Begin(bool* done) {
   if (import_ != nullptr) {
     return service::BadField("header", "must come in the first message only");
   }
+  RETORT_RETURN_IF_ERROR(MayCall(*context_));
   const auto earlier = models_->FindImport(request_.header());
   if (earlier.ok()) {
     *response_ = *earlier;

@@ -9,6 +9,7 @@
 #include "server/base/error.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/spec_hash.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/refused_stream.h"
 #include "server/rpc/status.h"
 #include "server/rpc/stream_logs_reactor.h"
@@ -78,7 +79,8 @@ grpc::ServerUnaryReactor* JobService::Estimate(
     v1::Job* response) {
   auto call = DeferredCall::Create(context, "JobService/CreateJob", metrics_);
   grpc::ServerUnaryReactor* reactor = call->reactor();
-  const absl::Status valid = DoCreate(*request, response);
+  absl::Status valid = MayCall(*context);
+  if (valid.ok()) valid = DoCreate(*request, response);
   if (!valid.ok()) {
     call->Finish(valid);
     return reactor;
@@ -249,8 +251,9 @@ grpc::ServerUnaryReactor* JobService::ExplainQueue(
 }
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(
-    grpc::CallbackServerContext*, const v1::WatchJobRequest* request) {
-  absl::Status status = CheckName(request->name());
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) {
+  absl::Status status = MayCall(*context);
+  if (status.ok()) status = CheckName(request->name());
   if (status.ok() && request->from_event() < 0) {
     status = service::BadField("from_event", "must not be negative");
   }
@@ -261,9 +264,11 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(
 }
 
 grpc::ServerWriteReactor<v1::StreamLogsResponse>* JobService::StreamLogs(
-    grpc::CallbackServerContext*, const v1::StreamLogsRequest* request) {
+    grpc::CallbackServerContext* context,
+    const v1::StreamLogsRequest* request) {
   const auto name = service::ParseName(service::kJobs, request->name());
-  absl::Status status = name.status();
+  absl::Status status = MayCall(*context);
+  if (status.ok()) status = name.status();
   if (status.ok() && request->tail() < 0) {
     status = service::BadField("tail", "must not be negative; 0 means all");
   }

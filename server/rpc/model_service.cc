@@ -8,8 +8,11 @@
 #include "server/base/pagination.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/spec_models.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/export_reactor.h"
 #include "server/rpc/import_reactor.h"
+#include "server/rpc/refused_stream.h"
+#include "server/rpc/status.h"
 #include "server/rpc/unary_reactor.h"
 
 namespace retort::rpc {
@@ -40,11 +43,15 @@ grpc::ServerUnaryReactor* ModelService::DeleteModel(
     grpc::CallbackServerContext* context, const v1::DeleteModelRequest* request,
     google::protobuf::Empty*) {
   return Answer(context, "ModelService/DeleteModel", metrics_,
-                [&] { return DoDelete(*request); });
+                [&] { return DoDelete(*CallerOf(*context), *request); });
 }
 
 grpc::ServerWriteReactor<v1::ExportModelResponse>* ModelService::ExportModel(
-    grpc::CallbackServerContext*, const v1::ExportModelRequest* request) {
+    grpc::CallbackServerContext* context,
+    const v1::ExportModelRequest* request) {
+  if (const absl::Status may = MayCall(*context); !may.ok()) {
+    return new RefusedStream<v1::ExportModelResponse>(ToGrpc(may));
+  }
   return new ExportReactor(*request, models_, &work_, metrics_);
 }
 
@@ -72,7 +79,7 @@ absl::Status ModelService::DoList(const v1::ListModelsRequest& request,
 }
 
 absl::Status ModelService::DoDelete(
-    const v1::DeleteModelRequest& request) const {
+    const auth::Caller& caller, const v1::DeleteModelRequest& request) const {
   absl::MutexLock lock(jobs_->models_mutex());
   RETORT_ASSIGN_OR_RETURN(const std::vector<jobs::JobRecord> live,
                           jobs_->ListLive());
@@ -84,7 +91,11 @@ absl::Status ModelService::DoDelete(
       users.push_back(record.job.name());
     }
   }
-  return models_->Delete(request.name(), request.etag(), users);
+  return models_->Delete(request.name(), request.etag(), users,
+                         [&caller](const std::string& user) {
+                           const auto name = service::ParseAnyName(user);
+                           return name.ok() && caller.MayRead(name->project);
+                         });
 }
 
 }  // namespace retort::rpc

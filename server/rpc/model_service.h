@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "retort/v1/model_service.grpc.pb.h"
+#include "server/auth/caller.h"
 #include "server/jobs/job_store.h"
 #include "server/metrics/service_metrics.h"
 #include "server/registry/model_store.h"
@@ -45,7 +46,8 @@ class ModelService : public v1::ModelService::CallbackService {
  private:
   absl::Status DoList(const v1::ListModelsRequest& request,
                       v1::ListModelsResponse* response) const;
-  absl::Status DoDelete(const v1::DeleteModelRequest& request) const;
+  absl::Status DoDelete(const auth::Caller& caller,
+                        const v1::DeleteModelRequest& request) const;
 
   registry::ModelStore* const models_;
   const jobs::JobStore* const jobs_;

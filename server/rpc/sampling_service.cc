@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "server/rpc/call_guard.h"
 #include "server/rpc/refused_stream.h"
 #include "server/rpc/status.h"
 #include "server/rpc/unary_reactor.h"
@@ -16,6 +17,10 @@ grpc::ServerUnaryReactor* SamplingService::Sample(
   std::shared_ptr<DeferredCall> call =
       DeferredCall::Create(context, "SamplingService/Sample", metrics_);
   grpc::ServerUnaryReactor* reactor = call->reactor();
+  if (const absl::Status may = MayCall(*context); !may.ok()) {
+    call->Finish(may);
+    return reactor;
+  }
   // Submit may answer at once, which ends the request's life.
   const std::string deployment = request->deployment();
   const int64_t id = deployments_->Submit(
@@ -33,8 +38,11 @@ grpc::ServerUnaryReactor* SamplingService::Sample(
 }
 
 grpc::ServerWriteReactor<v1::StreamSampleResponse>*
-SamplingService::StreamSample(grpc::CallbackServerContext*,
+SamplingService::StreamSample(grpc::CallbackServerContext* context,
                               const v1::StreamSampleRequest*) {
+  if (const absl::Status may = MayCall(*context); !may.ok()) {
+    return new RefusedStream<v1::StreamSampleResponse>(ToGrpc(may));
+  }
   metrics_->CountRpc("SamplingService/StreamSample", "UNIMPLEMENTED",
                      absl::ZeroDuration());
   return new RefusedStream<v1::StreamSampleResponse>(

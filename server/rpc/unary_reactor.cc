@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/base/error.h"
+#include "server/rpc/call_guard.h"
 #include "server/rpc/status.h"
 
 namespace retort::rpc {
@@ -27,12 +28,12 @@ class CallTimer {
   const absl::Time start_;
 };
 
-absl::Status CallerIsThere(const grpc::CallbackServerContext& context) {
+absl::Status MayAnswer(const grpc::CallbackServerContext& context) {
   if (context.IsCancelled()) return absl::CancelledError("cancelled");
   if (DeadlineOf(context) <= absl::Now()) {
     return absl::DeadlineExceededError("the deadline has passed");
   }
-  return absl::OkStatus();
+  return MayCall(context);
 }
 
 // DeferredCall's gRPC side: owned by itself until OnDone, by the call until
@@ -111,7 +112,7 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                  metrics::ServiceMetrics* metrics,
                                  const std::function<absl::Status()>& method) {
   const CallTimer timer(method_name, metrics);
-  absl::Status status = CallerIsThere(*context);
+  absl::Status status = MayAnswer(*context);
   if (status.ok()) status = method();
   timer.Done(status);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();

@@ -27,7 +27,8 @@ namespace retort::rpc {
 absl::Time DeadlineOf(const grpc::ServerContextBase& context);
 
 // Runs `method` at once and finishes the call with its status, unless the
-// call is cancelled or its deadline passed already. Counts call and latency.
+// caller may not call it (call_guard.h), the call is cancelled or its deadline
+// passed already. Counts call and latency.
 // For methods that take milliseconds.
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                  const char* method_name,
@@ -39,8 +40,9 @@ grpc::ServerUnaryReactor* AnswerNotImplemented(
     grpc::CallbackServerContext* context, const char* method_name,
     metrics::ServiceMetrics* metrics);
 
-// A unary call that is answered later, from any thread. Make one with Create,
-// return reactor() from the method, keep the shared pointer until Finish.
+// A unary call that is answered later, from any thread. Ask MayCall, make one
+// with Create, return reactor() from the method, keep the shared pointer until
+// Finish.
 //
 //   auto call = DeferredCall::Create(context, "SamplingService/Sample", m);
 //   call->OnCancel([ticket] { ticket->Cancel(); });

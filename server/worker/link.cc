@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
+#include "server/worker/dial_credentials.h"
 
 namespace retort::worker {
 namespace {
@@ -30,7 +31,7 @@ std::shared_ptr<grpc::Channel> Dial(const LinkOptions& options) {
   args.SetMaxReceiveMessageSize(kMaxMessageBytes);
   args.SetMaxSendMessageSize(kMaxMessageBytes);
   return grpc::CreateCustomChannel(options.server,
-                                   grpc::InsecureChannelCredentials(), args);
+                                   DialCredentials(options.server), args);
 }
 
 // Codes with which a server refuses this worker for good, whatever it may be

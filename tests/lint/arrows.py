@@ -37,7 +37,7 @@ ARROWS = {
     "server/registry": ["server/db", "server/metrics"],
     "server/batching": ["server/registry", "server/executor", "server/metrics"],
     "server/rpc": ["server/scheduler", "server/jobs", "server/registry", "server/batching",
-                   "server/executor", "server/metrics"],
+                   "server/executor", "server/metrics", "server/auth"],
     "server": ["server/*"],
     "server/worker": ["core/*"],
     "client": ["client/commands"],

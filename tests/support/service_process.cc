@@ -52,14 +52,27 @@ ServiceProcess::~ServiceProcess() {
   KillWorkers();
 }
 
+void ServiceProcess::AddServerOptions(const std::vector<std::string>& options) {
+  server_options_.insert(server_options_.end(), options.begin(), options.end());
+}
+
+void ServiceProcess::AddCliOptions(const std::vector<std::string>& options) {
+  cli_options_.insert(cli_options_.end(), options.begin(), options.end());
+}
+
 void ServiceProcess::Start(const std::string& listen) {
   const std::string addresses = data_dir() + "/retortd.json";
   std::error_code ignored;
   std::filesystem::remove(addresses, ignored);  // a killed one's
   std::vector<std::string> argv = {
       Binary("retortd"), "--data_dir=" + data_dir(), "--listen=" + listen,
+<<<<<<< HEAD
       "--http_listen=127.0.0.1:0"};
   argv.insert(argv.end(), options_.begin(), options_.end());
+=======
+      "--http_listen=127.0.0.1:0", "--cpu_slots=1"};
+  argv.insert(argv.end(), server_options_.begin(), server_options_.end());
+>>>>>>> 3a4afca1dfdb39a22b511bfc020140ff74c2a116
   server_ = std::make_unique<ChildProcess>(argv, dir_ / "retortd.log",
                                            dir_ / "retortd.log");
   const bool ready = PollUntil(kPatience, [&] {
@@ -88,6 +101,7 @@ std::vector<std::string> ServiceProcess::CliArguments(
     const std::vector<std::string>& arguments, bool as_json) const {
   std::vector<std::string> argv = {Binary("retort"), "--server", grpc_};
   if (as_json) argv.push_back("--json");
+  argv.insert(argv.end(), cli_options_.begin(), cli_options_.end());
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }

@@ -39,6 +39,9 @@ class ServiceProcess {
   void SetOptions(std::vector<std::string> options) {
     options_ = std::move(options);
   }
+  // Options of retortd, and of the command line, from the next start on.
+  void AddServerOptions(const std::vector<std::string>& options);
+  void AddCliOptions(const std::vector<std::string>& options);
 
   // Starts retortd, and waits until it answers. Start after Kill or Stop
   // works on the same data.
@@ -104,6 +107,7 @@ class ServiceProcess {
   std::vector<std::string> options_ = {"--cpu_slots=1"};
   std::unique_ptr<ChildProcess> server_;
   std::string grpc_, http_, socket_;
+  std::vector<std::string> server_options_, cli_options_;
   int files_ = 0;
 };
 

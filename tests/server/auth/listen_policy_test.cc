@@ -42,6 +42,7 @@ TEST(ListenPolicyTest, LetsOnlyThisMachineInWithoutTls) {
         StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("--insecure")))
         << host;
     EXPECT_THAT(MayListen({host, 1}, true), IsOk()) << host;
+    EXPECT_THAT(MayListen({host, 1}, false, /*tls=*/true), IsOk()) << host;
   }
 }
 

@@ -261,8 +261,9 @@ TEST_F(SlurmExecutorTest, WhatSlurmWillNeverTakeIsInvalid) {
 }
 
 TEST_F(SlurmExecutorTest, JobThatSlurmTookWithoutSayingSoIsCancelled) {
-  slurm_.sbatch_error = "sbatch: error: Batch job submission failed: Socket "
-                        "timed out on send/recv operation";
+  slurm_.sbatch_error =
+      "sbatch: error: Batch job submission failed: Socket "
+      "timed out on send/recv operation";
   EXPECT_THAT(executor_->Start(Gang()),
               StatusIs(absl::StatusCode::kUnavailable));
   slurm_.state = "RUNNING";
@@ -307,9 +308,8 @@ TEST_F(SlurmExecutorTest, KilledGangEndsAtOnce) {
 TEST_F(SlurmExecutorTest, AdoptsByNumberAndByName) {
   slurm_.state = "RUNNING";
   slurm_.nodes = "n[1-2]";
-  EXPECT_THAT(
-      executor_->Adopt(kSubject, 3, "7", base::Sha256Hex("secret")),
-      IsOkAndHolds("7"));
+  EXPECT_THAT(executor_->Adopt(kSubject, 3, "7", base::Sha256Hex("secret")),
+              IsOkAndHolds("7"));
   EXPECT_THAT(links_.Admit(Hello()), IsOk());
   EXPECT_THAT(executor_->Adopt(kSubject, 3, "", base::Sha256Hex("secret")),
               IsOkAndHolds("7"));

@@ -230,15 +230,13 @@ TEST(SlurmExitTest, NodeFailureIsNobodysFault) {
 TEST(SlurmExitTest, RankThatFailedBecauseItsNodeWentIsNobodysFault) {
   RankFailure failure;
   failure.code = 1;
-  const ExitStatus exit =
-      ExitOf(Info("FAILED"), failure, {DownNode()}, false);
+  const ExitStatus exit = ExitOf(Info("FAILED"), failure, {DownNode()}, false);
   EXPECT_TRUE(exit.lost_node);
   EXPECT_THAT(exit.words, HasSubstr("node n2"));
 }
 
 TEST(SlurmExitTest, RequeuedJobHasEnded) {
-  const ExitStatus exit =
-      ExitOf(Info("PENDING", 1), std::nullopt, {}, false);
+  const ExitStatus exit = ExitOf(Info("PENDING", 1), std::nullopt, {}, false);
   EXPECT_TRUE(exit.lost_node);
   EXPECT_EQ(exit.words, "Slurm: requeued the job");
   EXPECT_TRUE(ExitOf(Info("COMPLETED", 1), std::nullopt, {}, false).lost_node)

@@ -11,14 +11,22 @@ namespace {
 using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
   ServerOptions options;
   options.data_dir = "/data";
   options.listen = "127.0.0.1:1";
   options.http_listen = "";
+  options.executor = "slurm";
+  options.worker_listen = "127.0.0.1:2";
+  options.worker_address = "head:2";
+  options.slurm_bin = "/usr/bin";
   options.cpu_slots = 7;
+  options.tls = {"c", "k", "ca"};
+  options.tokens_file = "t";
   options.insecure = true;
+  options.http_insecure = true;
   ServerOptions again;
   ASSERT_THAT(ApplyYaml(options.ToYaml(), "x.yaml", &again), IsOk());
   EXPECT_EQ(again.ToYaml(), options.ToYaml());
@@ -35,6 +43,38 @@ TEST(ServerOptionsTest, SayWhereAFileIsWrong) {
   EXPECT_THAT(
       ApplyYaml("[1, 2", "x.yaml", &options),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is no YAML")));
+}
+
+TEST(ServerOptionsTest, LetOthersInWithTls) {
+  ServerOptions options;
+  options.listen = "0.0.0.0:7433";
+  options.tls = {"cert.pem", "key.pem", ""};
+  EXPECT_THAT(options.Validate(), IsOk());
+  options.tls.key.clear();
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("go together")));
+}
+
+TEST(ServerOptionsTest, SendNoTokensInTheClear) {
+  ServerOptions options;
+  options.tokens_file = "tokens.yaml";
+  EXPECT_THAT(options.Validate(), IsOk()) << "on the loopback";
+  options.listen = "0.0.0.0:7433";
+  options.insecure = true;
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
+                                           HasSubstr("tokens need TLS")));
+  options.tls = {"cert.pem", "key.pem", ""};
+  EXPECT_THAT(options.Validate(), IsOk());
+}
+
+TEST(ServerOptionsTest, ShowMetricsToOthersOnlyIfTold) {
+  ServerOptions options;
+  options.http_listen = "0.0.0.0:7434";
+  options.tls = {"cert.pem", "key.pem", ""};
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
+                                           HasSubstr("--http_insecure")));
+  options.http_insecure = true;
+  EXPECT_THAT(options.Validate(), IsOk());
 }
 
 TEST(ServerOptionsTest, ResolveWhatDependsOnTheMachine) {
@@ -62,6 +102,42 @@ TEST(ServerOptionsTest, NameTheFlagThatIsWrong) {
   options.cpu_slots = -1;
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
                                            HasSubstr("--cpu_slots")));
+}
+
+TEST(ServerOptionsTest, TellNodesThisMachinesNameIfAllAddressesAreServed) {
+  ServerOptions options;
+  options.data_dir = "/data";
+  options.executor = "slurm";
+  options.worker_listen = "0.0.0.0:7435";
+  options.insecure = true;
+  ASSERT_THAT(options.Resolve("retortd"), IsOk());
+  EXPECT_THAT(options.worker_address, testing::EndsWith(":7435"));
+  EXPECT_THAT(options.worker_address, Not(HasSubstr("0.0.0.0")));
+}
+
+TEST(ServerOptionsTest, WantAWorkerPortThatStays) {
+  ServerOptions options;
+  options.executor = "slurm";
+  options.worker_listen = "127.0.0.1:0";
+  EXPECT_THAT(options.Resolve("retortd"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--worker_listen: needs a port")));
+}
+
+TEST(ServerOptionsTest, SendNoWorkersTokensInTheClear) {
+  ServerOptions options;
+  options.executor = "slurm";
+  options.worker_listen = "0.0.0.0:7435";
+  EXPECT_THAT(options.Resolve("retortd"),
+              StatusIs(absl::StatusCode::kPermissionDenied,
+                       HasSubstr("--worker_listen")));
+}
+
+TEST(ServerOptionsTest, NameTheExecutorsThereAre) {
+  ServerOptions options;
+  options.executor = "kubernetes";
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("choose local or slurm")));
 }
 
 }  // namespace

@@ -408,6 +408,10 @@ TEST_F(ModelStoreTest, DeleteRefusesAModelInUse) {
   EXPECT_THAT(
       store_->Delete(kName, "", {"projects/default/jobs/j"}),
       StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("jobs/j")));
+  const absl::Status unnamed =
+      store_->Delete(kName, "", {}, [](const std::string&) { return false; });
+  EXPECT_EQ(service::ReasonOf(unnamed), v1::ERROR_REASON_IN_USE);
+  EXPECT_THAT(unnamed.ToString(), Not(HasSubstr("deployments/d")));
 
   ASSERT_THAT(deployments->Remove(deployment.name()), IsOk());
   EXPECT_THAT(store_->Delete(kName, "", {}), IsOk());
