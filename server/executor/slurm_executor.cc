@@ -355,6 +355,7 @@ void SlurmExecutor::CancelStrays(const std::vector<QueueRow>& queue) {
     absl::MutexLock lock(&mutex_);
     ids = stray_ids_;
     names = stray_names_;
+    for (const auto& [incarnation, gang] : gangs_) names.erase(gang.name);
   }
   for (const QueueRow& row : queue) {
     if (ids.count(row.id) == 0 && names.count(row.name) == 0) continue;
