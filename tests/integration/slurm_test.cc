@@ -44,7 +44,7 @@ class SlurmTest : public TrainingRunTest {
          absl::StrCat("--worker_listen=127.0.0.1:", FreePort())});
   }
   void TearDown() override {
-    if (cluster_ != nullptr) cluster_->Run({"scancel", "--user=root"});
+    if (cluster_ != nullptr) cluster_->Run({"scancel", "--me"});
   }
 
   // The newest of Slurm's jobs for a job of the service; 0 if there is none.
