@@ -1,5 +1,6 @@
 #include "client/call_status.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/cord.h"
@@ -17,19 +18,45 @@ namespace {
 constexpr char kUsageUrl[] = "retort.dev/usage";
 constexpr char kReasonUrl[] = "retort.dev/reason";
 
+std::string OneLine(const std::string& text) {
+  return absl::StrReplaceAll(text, {{"\n", " "}});
+}
+
+// What is wrong with fields: one stands in the line, several below it.
+std::string WithViolations(const std::string& message,
+                           const google::rpc::BadRequest& bad) {
+  const auto& violations = bad.field_violations();
+  const auto said = [&](const auto& v) {
+    return absl::StrContains(message, v.description());
+  };
+  const auto unsaid =
+      std::find_if_not(violations.begin(), violations.end(), said);
+  if (violations.size() > 1) {
+    // The message of the service is all of them in a row.
+    std::string text =
+        unsaid == violations.end()
+            ? absl::StrCat(violations.size(), " fields are wrong:")
+            : absl::StrCat(OneLine(message), ":");
+    for (const auto& v : violations) {
+      absl::StrAppend(&text, "\n  ", v.field(), ": ", OneLine(v.description()));
+    }
+    return text;
+  }
+  if (unsaid == violations.end()) return OneLine(message);
+  return absl::StrCat(OneLine(message), "; ", unsaid->field(), ": ",
+                      OneLine(unsaid->description()));
+}
+
 // Adds what the details say and the message does not say already.
 std::string Describe(const grpc::Status& status,
                      const google::rpc::Status& details, std::string* reason) {
-  std::string text = status.error_message();
+  std::string text = OneLine(status.error_message());
   for (const auto& any : details.details()) {
     google::rpc::BadRequest bad;
     google::rpc::RetryInfo retry;
     google::rpc::ErrorInfo info;
     if (any.UnpackTo(&bad)) {
-      for (const auto& v : bad.field_violations()) {
-        if (absl::StrContains(text, v.description())) continue;
-        absl::StrAppend(&text, "; ", v.field(), ": ", v.description());
-      }
+      text = WithViolations(status.error_message(), bad);
     } else if (any.UnpackTo(&retry)) {
       const double seconds =
           retry.retry_delay().seconds() + retry.retry_delay().nanos() * 1e-9;
@@ -39,7 +66,7 @@ std::string Describe(const grpc::Status& status,
       *reason = info.reason();
     }
   }
-  return absl::StrReplaceAll(text, {{"\n", " "}});
+  return text;
 }
 
 }  // namespace

@@ -22,8 +22,9 @@ enum ExitCode {
 };
 
 // Turns the server's answer into a status whose message is one line for
-// people: what, cause and remedy, wrong fields included. `server` is the
-// address that was called, `tls` how.
+// people: what, cause and remedy, a wrong field included; several wrong fields
+// follow on lines of their own. `server` is the address that was called, `tls`
+// how.
 absl::Status FromCall(const grpc::Status& status, const std::string& server,
                       bool tls = false);
 

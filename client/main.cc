@@ -80,6 +80,7 @@ void AddCommands(CLI::App* app, Context* context) {
   AddJobsMetrics(jobs, context);
   AddJobsCheckpoints(jobs, context);
   AddJobsCompare(jobs, context);
+  AddJobsClone(jobs, context);
   AddJobsPause(jobs, context);
   AddJobsResume(jobs, context);
   AddJobsCancel(jobs, context);

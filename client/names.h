@@ -20,15 +20,6 @@ std::string ShortName(absl::string_view name);
 // Makes the names of models in a spec full.
 void ExpandModelNames(absl::string_view project, v1::JobSpec* spec);
 
-// Returns up to three of `known` that look like `name`, best first.
-std::vector<std::string> NearestNames(absl::string_view name,
-                                      const std::vector<std::string>& known);
-
-// Returns "; did you mean a or b?" for the nearest names, else the whole list:
-// "; known: a, b, c".
-std::string DidYouMean(absl::string_view name,
-                       const std::vector<std::string>& known);
-
 }  // namespace retort::client
 
 #endif  // RETORT_CLIENT_NAMES_H_

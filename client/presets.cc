@@ -4,7 +4,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/call_status.h"
-#include "client/names.h"
+#include "core/base/nearest_names.h"
 
 namespace retort::client {
 namespace {
@@ -53,8 +53,8 @@ absl::StatusOr<Preset> FindPreset(const std::string& name) {
     if (preset.name == name) return preset;
     known.push_back(preset.name);
   }
-  return UsageError(
-      absl::StrCat("'", name, "': no such preset", DidYouMean(name, known)));
+  return UsageError(absl::StrCat("'", name, "': no such preset",
+                                 base::DidYouMean(name, known)));
 }
 
 }  // namespace retort::client

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/spec_file.h"
 
 namespace retort::client {
 
@@ -18,6 +19,17 @@ std::string ResultText(const v1::EvaluationResult& result) {
       "%s %s at %d steps (%d network calls%s)", result.metric(),
       ValueText(result), result.steps(), result.network_calls(),
       result.seeds() > 1 ? absl::StrCat(", ", result.seeds(), " seeds") : "");
+}
+
+std::string ClassText(const v1::Job& job) {
+  const auto* value = v1::Job::PriorityClass_descriptor()->FindValueByNumber(
+      job.priority_class());
+  if (value == nullptr ||
+      job.priority_class() == v1::Job::PRIORITY_CLASS_UNSPECIFIED ||
+      job.priority_class() == v1::Job::PRIORITY_CLASS_NORMAL) {
+    return "";
+  }
+  return ShortEnumName(*value);
 }
 
 }  // namespace retort::client

@@ -8,6 +8,7 @@
 #include <limits>
 #include <set>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -17,6 +18,7 @@
 #include "client/call_status.h"
 #include "client/names.h"
 #include "core/base/file.h"
+#include "core/base/nearest_names.h"
 #include "core/base/status_macros.h"
 
 namespace retort::client {
@@ -117,8 +119,8 @@ absl::StatusOr<int> ParseEnum(const YAML::Node& node,
   }
   return place.Error(
       node, absl::StrCat("no such value: ", Quoted(node),
-                         DidYouMean(node.IsScalar() ? node.Scalar() : "",
-                                    ShortNames(type))));
+                         base::DidYouMean(node.IsScalar() ? node.Scalar() : "",
+                                          ShortNames(type))));
 }
 
 absl::Status MergeMessage(const YAML::Node& node, const Place& place,
@@ -243,8 +245,9 @@ absl::Status MergeMessage(const YAML::Node& node, const Place& place,
       for (int i = 0; i < type->field_count(); ++i) {
         known.push_back(type->field(i)->name());
       }
-      return below.Error(item.first,
-                         absl::StrCat("no such field", DidYouMean(key, known)));
+      return below.Error(
+          item.first,
+          absl::StrCat("no such field", base::DidYouMean(key, known)));
     }
     if (!seen.insert(key).second) {
       return below.Error(item.first, "is given twice");
@@ -265,12 +268,58 @@ absl::StatusOr<std::string> ReadText(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 
+// Calls `use` with "a.b=value" as {a: {b: value}}.
+absl::Status WithSetting(
+    absl::string_view setting,
+    absl::FunctionRef<absl::Status(const YAML::Node&, const Place&)> use) {
+  const size_t equals = setting.find('=');
+  if (equals == absl::string_view::npos || equals == 0) {
+    return UsageError(absl::StrCat(
+        "--set ", setting, ": must look like spec.distill.grid_size=18"));
+  }
+  const std::string source = absl::StrCat("--set ", setting);
+  try {
+    YAML::Node node = YAML::Load(std::string(setting.substr(equals + 1)));
+    std::vector<std::string> path =
+        absl::StrSplit(setting.substr(0, equals), '.');
+    for (auto name = path.rbegin(); name != path.rend(); ++name) {
+      YAML::Node outer(YAML::NodeType::Map);
+      outer[*name] = node;
+      node.reset(outer);
+    }
+    return use(node, Place(source, false));
+  } catch (const YAML::Exception& e) {
+    return SpecError(absl::StrCat(source, ": not valid YAML: ", e.msg));
+  }
+}
+
+// The paths of what a valid node sets: fields, and labels one by one.
+void AddPaths(const YAML::Node& node, const Descriptor& type,
+              const std::string& path, google::protobuf::FieldMask* mask) {
+  for (const auto& item : node) {
+    const std::string key = item.first.Scalar();
+    const std::string below = path.empty() ? key : absl::StrCat(path, ".", key);
+    const FieldDescriptor* field = type.FindFieldByName(key);
+    const bool group = item.second.IsMap() && item.second.size() > 0;
+    if (group && field->is_map()) {
+      for (const auto& entry : item.second) {
+        mask->add_paths(absl::StrCat(below, ".", entry.first.Scalar()));
+      }
+    } else if (group) {
+      AddPaths(item.second, *field->message_type(), below, mask);
+    } else {
+      mask->add_paths(below);
+    }
+  }
+}
+
 // Refuses what only the server may set.
 absl::Status CheckSettable(const v1::Job& job, const std::string& source) {
   v1::Job rest = job;
   rest.clear_spec();
   rest.clear_display_name();
   rest.clear_priority();
+  rest.clear_priority_class();
   rest.clear_labels();
   std::vector<const FieldDescriptor*> set;
   rest.GetReflection()->ListFields(rest, &set);
@@ -278,7 +327,7 @@ absl::Status CheckSettable(const v1::Job& job, const std::string& source) {
   return SpecError(absl::StrCat(
       source, ": ", set[0]->name(),
       ": is set by the server; leave it out (a job's file has spec, "
-      "display_name, priority and labels)"));
+      "display_name, priority, priority_class and labels)"));
 }
 
 }  // namespace
@@ -295,7 +344,7 @@ absl::StatusOr<int> ParseEnumName(const std::string& text,
   const EnumValueDescriptor* value = FindEnumValue(type, text);
   if (value != nullptr) return value->number();
   return UsageError(absl::StrCat("'", text, "': no such ", type.name(),
-                                 DidYouMean(text, ShortNames(type))));
+                                 base::DidYouMean(text, ShortNames(type))));
 }
 
 absl::Status MergeYaml(absl::string_view text, const std::string& source,
@@ -310,25 +359,19 @@ absl::Status MergeYaml(absl::string_view text, const std::string& source,
 }
 
 absl::Status ApplySetting(absl::string_view setting, Message* message) {
-  const size_t equals = setting.find('=');
-  if (equals == absl::string_view::npos || equals == 0) {
-    return UsageError(absl::StrCat(
-        "--set ", setting, ": must look like spec.distill.grid_size=18"));
-  }
-  const std::string source = absl::StrCat("--set ", setting);
-  try {
-    YAML::Node node = YAML::Load(std::string(setting.substr(equals + 1)));
-    std::vector<std::string> path =
-        absl::StrSplit(setting.substr(0, equals), '.');
-    for (auto name = path.rbegin(); name != path.rend(); ++name) {
-      YAML::Node outer(YAML::NodeType::Map);
-      outer[*name] = node;
-      node.reset(outer);
-    }
-    return MergeMessage(node, Place(source, false), message);
-  } catch (const YAML::Exception& e) {
-    return SpecError(absl::StrCat(source, ": not valid YAML: ", e.msg));
-  }
+  return WithSetting(setting, [&](const YAML::Node& node, const Place& place) {
+    return MergeMessage(node, place, message);
+  });
+}
+
+absl::Status ApplyChange(absl::string_view setting, v1::Job* changes,
+                         google::protobuf::FieldMask* mask) {
+  return WithSetting(
+      setting, [&](const YAML::Node& node, const Place& place) -> absl::Status {
+        RETORT_RETURN_IF_ERROR(MergeMessage(node, place, changes));
+        AddPaths(node, *v1::Job::descriptor(), "", mask);
+        return absl::OkStatus();
+      });
 }
 
 absl::StatusOr<v1::Job> ReadJobFile(const std::string& path,

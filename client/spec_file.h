@@ -2,6 +2,7 @@
 #define RETORT_CLIENT_SPEC_FILE_H_
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/field_mask.pb.h>
 #include <google/protobuf/message.h>
 
 #include <string>
@@ -32,6 +33,11 @@ absl::Status MergeYaml(absl::string_view text, const std::string& source,
 // what was there. InvalidArgument as above; a malformed assignment too.
 absl::Status ApplySetting(absl::string_view setting,
                           google::protobuf::Message* message);
+
+// The same for a change of a job that is: also adds the paths of the fields set
+// to `mask`; of a group of fields those within it.
+absl::Status ApplyChange(absl::string_view setting, v1::Job* changes,
+                         google::protobuf::FieldMask* mask);
 
 // Reads a job's file ("-": standard input), applies the settings in order and
 // makes model names full. Fields that the server sets are refused.

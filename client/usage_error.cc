@@ -4,7 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "client/names.h"
+#include "core/base/nearest_names.h"
 
 namespace retort::client {
 
@@ -22,8 +22,8 @@ absl::Status UsageError(const CLI::App& app, const CLI::ParseError& error) {
     // Of all levels: what a group does not know falls through to its parent.
     for (const std::string& word : app.remaining(/*recurse=*/true)) {
       if (absl::StartsWith(word, "-")) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat("no command '", word, "'", DidYouMean(word, known)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "no command '", word, "'", base::DidYouMean(word, known)));
     }
   }
   return absl::InvalidArgumentError(

@@ -43,7 +43,7 @@ packages=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libabsl-dev libre2-dev libssl-dev zlib1g-dev prometheus-cpp-dev libsqlite3-dev
   libspdlog-dev libcli11-dev nlohmann-json3-dev libyaml-cpp-dev libpng-dev
-  libgtest-dev libgmock-dev
+  libgtest-dev libgmock-dev libgloo-dev
   dataset-fashion-mnist python3
 )
 

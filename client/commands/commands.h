@@ -15,6 +15,7 @@ namespace retort::client {
 void AddJobsSubmit(CLI::App* parent, Context* context);
 void AddJobsList(CLI::App* parent, Context* context);
 void AddJobsGet(CLI::App* parent, Context* context);
+void AddJobsClone(CLI::App* parent, Context* context);
 void AddJobsPause(CLI::App* parent, Context* context);
 void AddJobsResume(CLI::App* parent, Context* context);
 void AddJobsCancel(CLI::App* parent, Context* context);

@@ -2,9 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
-#include "client/output.h"
-#include "core/base/status_macros.h"
-#include "retort/v1/job_service.grpc.pb.h"
+#include "client/commands/job_call.h"
 
 namespace retort::client {
 namespace {
@@ -13,16 +11,11 @@ absl::Status CancelJob(Context* context, const std::string& name) {
   v1::CancelJobRequest request;
   request.set_name(context->Job(name));
   request.set_request_id(NewRequestId());
-  auto stub = context->NewStub<v1::JobService>();
-  v1::Job job;
-  RETORT_RETURN_IF_ERROR(
-      context->Call(*stub, &v1::JobService::Stub::CancelJob, request, &job));
-  if (context->options.json) {
-    PrintJson(job);
-  } else {
-    puts(absl::StrCat("asked ", ShortName(job.name()), " to end").c_str());
-  }
-  return absl::OkStatus();
+  return CallForJob(context, &v1::JobService::Stub::CancelJob, request,
+                    [](const v1::Job& job) {
+                      return absl::StrCat("asked ", ShortName(job.name()),
+                                          " to end");
+                    });
 }
 
 }  // namespace

@@ -26,6 +26,12 @@ void PrintJob(const v1::Job& job) {
                                 job.state_reason().empty()
                                     ? ""
                                     : absl::StrCat(": ", job.state_reason())));
+  JobLine("class", ClassText(job));
+  if (job.priority() != 0) JobLine("priority", absl::StrCat(job.priority()));
+  if (job.has_origin()) {
+    JobLine("origin", absl::StrCat("step ", job.origin().step(), " of ",
+                                   job.origin().job()));
+  }
   JobLine("progress", ProgressText(job.progress()));
   JobLine("created", LocalTime(job.create_time()));
   JobLine("started", LocalTime(job.start_time()));

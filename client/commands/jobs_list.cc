@@ -1,9 +1,14 @@
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
+#include "client/result_text.h"
 #include "client/spec_file.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/job_service.grpc.pb.h"
@@ -13,6 +18,9 @@ namespace {
 
 struct ListJobsOptions {
   std::vector<std::string> states;
+  std::string filter;
+  std::vector<std::string> labels;
+  std::string task;
   int limit = 50;
 };
 
@@ -23,14 +31,15 @@ std::string TaskName(const v1::JobSpec& spec) {
 }
 
 void PrintJobs(const v1::ListJobsResponse& response) {
-  Table table({"JOB", "TASK", "STATE", "STEP", "LOSS", "CREATED", "NAME"});
+  Table table(
+      {"JOB", "TASK", "STATE", "CLASS", "STEP", "LOSS", "CREATED", "NAME"});
   const absl::Time now = absl::Now();
   for (const v1::Job& job : response.jobs()) {
     const v1::JobProgress& p = job.progress();
     const auto* state =
         v1::Job::State_descriptor()->FindValueByNumber(job.state());
     table.Add({ShortName(job.name()), TaskName(job.spec()),
-               state == nullptr ? "" : ShortEnumName(*state),
+               state == nullptr ? "" : ShortEnumName(*state), ClassText(job),
                p.total_steps() > 0
                    ? absl::StrCat(p.step(), "/", p.total_steps())
                    : "",
@@ -40,9 +49,37 @@ void PrintJobs(const v1::ListJobsResponse& response) {
   table.Print();
 }
 
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat(
+      "\"", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}}), "\"");
+}
+
+// One filter of all the flags that say which jobs.
+absl::StatusOr<std::string> FilterOf(const ListJobsOptions& options) {
+  std::vector<std::string> parts;
+  if (!options.filter.empty()) parts.push_back(options.filter);
+  if (!options.task.empty()) {
+    parts.push_back(absl::StrCat("task = ", Quoted(options.task)));
+  }
+  for (const std::string& label : options.labels) {
+    const std::pair<std::string, std::string> pair =
+        absl::StrSplit(label, absl::MaxSplits('=', 1));
+    if (pair.first.empty()) {
+      return UsageError(
+          absl::StrCat("--label ", label, ": must look like KEY=VALUE or KEY"));
+    }
+    parts.push_back(
+        absl::StrContains(label, "=")
+            ? absl::StrCat("labels.", pair.first, " = ", Quoted(pair.second))
+            : absl::StrCat("labels : ", Quoted(pair.first)));
+  }
+  return absl::StrJoin(parts, " AND ");
+}
+
 absl::Status ListJobs(Context* context, const ListJobsOptions& options) {
   v1::ListJobsRequest request;
   request.set_parent(context->Parent());
+  RETORT_ASSIGN_OR_RETURN(*request.mutable_filter(), FilterOf(options));
   for (const std::string& state : options.states) {
     RETORT_ASSIGN_OR_RETURN(const int value,
                             ParseEnumName(state, *v1::Job::State_descriptor()));
@@ -78,12 +115,25 @@ void AddJobsList(CLI::App* parent, Context* context) {
                    "... (repeatable)")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--filter", options->filter,
+                      "Comparisons joined by AND of state, task, method, "
+                      "priority, priority_class, display_name, job_id, "
+                      "labels.KEY, create_time with = != < > :");
+  command
+      ->add_option("--label", options->labels,
+                   "Only jobs with this label, KEY=VALUE or KEY (repeatable)")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--task", options->task,
+                      "Only jobs of this task: distill, ...");
   command->add_option("--limit", options->limit, "At most so many")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000));
   command->footer(
       "Examples:\n  retort jobs list\n  retort jobs list --state running "
-      "--json");
+      "--json\n  retort jobs list --filter 'display_name : cifar AND "
+      "create_time "
+      "> 2026-01-31'\n  retort jobs list --task distill --label team=vision");
 }
 
 }  // namespace retort::client

@@ -2,9 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
-#include "client/output.h"
-#include "core/base/status_macros.h"
-#include "retort/v1/job_service.grpc.pb.h"
+#include "client/commands/job_call.h"
 
 namespace retort::client {
 namespace {
@@ -12,20 +10,13 @@ namespace {
 absl::Status PauseJob(Context* context, const std::string& name) {
   v1::PauseJobRequest request;
   request.set_name(context->Job(name));
-  auto stub = context->NewStub<v1::JobService>();
-  v1::Job job;
-  RETORT_RETURN_IF_ERROR(
-      context->Call(*stub, &v1::JobService::Stub::PauseJob, request, &job));
-  if (context->options.json) {
-    PrintJson(job);
-  } else {
-    puts(absl::StrCat(
-             job.state() == v1::Job::STATE_PAUSED ? "paused " : "asked ",
-             ShortName(job.name()),
-             job.state() == v1::Job::STATE_PAUSED ? "" : " to pause")
-             .c_str());
-  }
-  return absl::OkStatus();
+  return CallForJob(context, &v1::JobService::Stub::PauseJob, request,
+                    [](const v1::Job& job) {
+                      const std::string id = ShortName(job.name());
+                      return job.state() == v1::Job::STATE_PAUSED
+                                 ? absl::StrCat("paused ", id)
+                                 : absl::StrCat("asked ", id, " to pause");
+                    });
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ struct SubmitOptions {
   std::string request_id;
   std::string display_name;
   int priority = 0;
+  std::string priority_class;
   bool watch = false;
   bool validate_only = false;
   bool measure = false;
@@ -68,6 +69,13 @@ absl::Status SubmitJob(Context* context, const SubmitOptions& options) {
   }
   if (options.priority != 0) {
     request.mutable_job()->set_priority(options.priority);
+  }
+  if (!options.priority_class.empty()) {
+    RETORT_ASSIGN_OR_RETURN(
+        const int value, ParseEnumName(options.priority_class,
+                                       *v1::Job::PriorityClass_descriptor()));
+    request.mutable_job()->set_priority_class(
+        static_cast<v1::Job::PriorityClass>(value));
   }
   request.set_parent(context->Parent());
   request.set_job_id(options.id);
@@ -122,7 +130,11 @@ void AddJobsSubmit(CLI::App* parent, Context* context) {
                       "job");
   command->add_option("--display-name", options->display_name,
                       "Name for people");
-  command->add_option("--priority", options->priority, "Higher runs first");
+  command->add_option("--priority", options->priority,
+                      "Higher runs first, within its class");
+  command->add_option("--priority-class", options->priority_class,
+                      "low, normal or high: which jobs go first, and are not "
+                      "stopped for others");
   command->add_flag("--watch", options->watch, "Follow the job to its end");
   command->add_flag("--validate-only", options->validate_only,
                     "Check the spec, print it with all defaults, and say what "

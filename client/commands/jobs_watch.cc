@@ -1,24 +1,20 @@
 #include <unistd.h>
 
 #include <memory>
-#include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
 #include "client/progress_display.h"
+#include "client/redial.h"
 #include "client/result_text.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/job_service.grpc.pb.h"
 
 namespace retort::client {
 namespace {
-
-// How long a server may be away, a restart for instance, before watching
-// gives up. The job itself does not mind.
-constexpr absl::Duration kPatience = absl::Minutes(2);
-constexpr absl::Duration kRetry = absl::Seconds(1);
 
 bool IsEnd(v1::Job::State state) {
   return state == v1::Job::STATE_SUCCEEDED || state == v1::Job::STATE_FAILED ||
@@ -36,18 +32,17 @@ class Watcher {
   }
 
   absl::Status Run() {
-    absl::Time gone = absl::InfiniteFuture();
     while (true) {
-      bool spoke = false;
-      const absl::Status status = ReadStream(&spoke);
-      if (IsEnd(job_.state())) break;
-      const bool away = absl::IsUnavailable(status) ||
-                        absl::IsCancelled(status) || status.ok();
-      if (!away || job_.name().empty()) return status;
-      if (spoke || gone == absl::InfiniteFuture()) gone = absl::Now();
-      if (absl::Now() - gone > kPatience) return status;
+      const absl::Status status = ReadStream();
+      // A stream that broke may have stopped at an end that a job was resumed
+      // from since.
+      if ((status.ok() && IsEnd(job_.state())) ||
+          job_.state() == v1::Job::STATE_SUCCEEDED) {
+        break;
+      }
+      if (!redial_.ShouldTry(status, absl::Now())) return status;
       Note("the server is away; the job may go on; trying again");
-      absl::SleepFor(kRetry);
+      absl::SleepFor(kRedialPause);
     }
     display_.Finish();
     PrintEnd();
@@ -58,12 +53,12 @@ class Watcher {
   }
 
  private:
-  absl::Status ReadStream(bool* spoke) {
+  absl::Status ReadStream() {
     auto call = context_->NewCall(Context::CallKind::kLong);
     auto stream = stub_->WatchJob(call.get(), request_);
     v1::WatchJobResponse update;
     while (stream->Read(&update)) {
-      *spoke = true;
+      redial_.Heard();
       noted_ = false;
       job_ = update.job();
       // Progress carries the number of an event that was seen already.
@@ -103,6 +98,7 @@ class Watcher {
   Context* const context_;
   const std::unique_ptr<v1::JobService::Stub> stub_;
   ProgressDisplay display_;
+  Redial redial_;
   v1::WatchJobRequest request_;
   v1::Job job_;
   bool noted_ = false;

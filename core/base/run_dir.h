@@ -43,6 +43,13 @@ class JobDir {
   std::string log_path() const { return path_ + "/worker.log"; }
   std::string checkpoints_dir() const { return path_ + "/checkpoints"; }
   std::string result_dir() const { return path_ + "/result"; }
+  // Of a job cloned from a checkpoint: the copy of that one which it begins
+  // with. Not among ListCheckpoints().
+  std::string start_dir() const { return path_ + "/start"; }
+  // In start_dir() and in checkpoints: what the other files must be.
+  static std::string CheckpointManifestPath(absl::string_view checkpoint_dir) {
+    return std::string(checkpoint_dir) + "/manifest.json";
+  }
 
   // Returns checkpoints/00001234 for step 1234; later steps simply get more
   // digits. `step` is not negative.

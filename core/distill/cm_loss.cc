@@ -74,14 +74,17 @@ CmLossResult CmLoss::Evaluate(const nn::ConsistencyModel& student,
                               const CmDraws& draws,
                               uint64_t dropout_seed) const {
   const at::Tensor& x0 = batch.images;
+  // Draws are made on the CPU, whatever the device.
+  const at::Tensor grid = grid_.to(x0.device());
+  const at::Tensor index = draws.index.to(x0.device());
   CmLossResult r;
-  r.t = grid_.index_select(0, draws.index);
-  r.u = grid_.index_select(0, draws.index + 1);
+  r.t = grid.index_select(0, index);
+  r.u = grid.index_select(0, index + 1);
   const at::Tensor eps = at::full_like(r.t, options_.schedule.sigma_min);
-  const at::Tensor noise = draws.noise.to(at::kDouble);
+  const at::Tensor noise = draws.noise.to(x0.device(), at::kDouble);
   r.x_t = x0.to(at::kDouble) + noise * ExpandLike(r.t, noise);
   if (teacher != nullptr) {
-    r.x_u = HeunAlongGrid(*teacher, r.x_t, grid_, draws.index, 1, batch.labels);
+    r.x_u = HeunAlongGrid(*teacher, r.x_t, grid, index, 1, batch.labels);
   } else {
     // The ODE of a single datum is a straight line: D = x0, so Heun's step is
     // exact and keeps the noise.

@@ -212,13 +212,17 @@ void CtmLoss::Consistency(const nn::ConsistencyModel& student,
   const auto same_masks = [&](uint64_t call) {
     if (dropout_seed != 0) torch::manual_seed(dropout_seed + call);
   };
-  r->t = grid_.index_select(0, draws.index);
-  r->u = grid_.index_select(0, draws.index + k);
-  r->s = grid_.index_select(0, draws.index_s);
-  const at::Tensor eps = grid_.slice(0, -1).expand_as(r->s);
-  const at::Tensor noise = draws.noise.to(at::kDouble);
+  // Draws are made on the CPU, whatever the device.
+  const at::Device device = batch.images.device();
+  const at::Tensor grid = grid_.to(device);
+  const at::Tensor index = draws.index.to(device);
+  r->t = grid.index_select(0, index);
+  r->u = grid.index_select(0, index + k);
+  r->s = grid.index_select(0, draws.index_s.to(device));
+  const at::Tensor eps = grid.slice(0, -1).expand_as(r->s);
+  const at::Tensor noise = draws.noise.to(device, at::kDouble);
   r->x_t = batch.images.to(at::kDouble) + noise * ExpandLike(r->t, noise);
-  r->x_u = HeunAlongGrid(teacher, r->x_t, grid_, draws.index, k, c);
+  r->x_u = HeunAlongGrid(teacher, r->x_t, grid, index, k, c);
   {
     torch::NoGradGuard no_grad;
     at::Tensor x = r->x_u, from = r->u;
@@ -256,7 +260,7 @@ at::Tensor CtmLoss::Weight(const at::Tensor& t, const at::Tensor& s) const {
 at::Tensor CtmLoss::Denoising(nn::EdmDenoiser& net, const LossBatch& batch,
                               const CtmDraws& draws) const {
   const at::Tensor& y = batch.images;
-  const at::Tensor sigma = draws.dsm_sigma.to(at::kDouble);
+  const at::Tensor sigma = draws.dsm_sigma.to(y.device(), at::kDouble);
   const at::Tensor x =
       y + draws.dsm_noise.to(y.options()) * ExpandLike(sigma, y);
   const at::Tensor d =
@@ -275,10 +279,12 @@ CtmLossResult CtmLoss::AddPart(const nn::ConsistencyModel& student,
   const std::vector<at::Tensor> parameters =
       TrainableParameters(student.denoiser());
   const auto add_gradients = [&](const at::Tensor& loss, variable_list* sum) {
+    if (part.on_gradients) part.on_gradients(*sum, /*taken=*/false);
     const variable_list gradients = torch::autograd::grad(
         {loss * (part.share * part.loss_scale)}, parameters, {},
         /*retain_graph=*/false, /*create_graph=*/false, /*allow_unused=*/true);
     AddTo(gradients, 1 / part.loss_scale, sum);
+    if (part.on_gradients) part.on_gradients(*sum, /*taken=*/true);
   };
   CtmLossResult r;
   Consistency(student, target, teacher, batch, draws, part.dropout_seed, &r);

@@ -116,6 +116,11 @@ struct CtmPart {
   // Called with the estimate before its graph is given up, for further terms
   // (core/train/adversary.h); must leave the graph whole. May be empty.
   std::function<void(const at::Tensor& estimate)> on_estimate;
+  // Called right before (`taken` false) and right after the gradients of a loss
+  // are taken, with the list of CtmSums that they are added to: for who means
+  // them over several ranks meanwhile. May be empty.
+  std::function<void(const std::vector<at::Tensor>& sum, bool taken)>
+      on_gradients;
 };
 
 // Both losses, their gradients still apart: sums over the parts of a batch.

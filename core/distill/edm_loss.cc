@@ -32,8 +32,9 @@ EdmLossResult EdmLoss::Evaluate(nn::EdmDenoiser& net, const LossBatch& batch,
   const at::Tensor& y = batch.images;
   EdmLossResult result;
   // EDM, Table 1: ln(sigma) ~ N(P_mean, P_std^2).
-  result.sigma =
-      (draws.normal.to(at::kDouble) * options_.p_std + options_.p_mean).exp();
+  result.sigma = (draws.normal.to(y.device(), at::kDouble) * options_.p_std +
+                  options_.p_mean)
+                     .exp();
   const at::Tensor n =
       draws.noise.to(y.options()) * ExpandLike(result.sigma, y);
   const at::Tensor d =

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/comm/gradient_reducer.h"
 #include "core/distill/discriminator.h"
 #include "core/distill/edm_loss.h"
 #include "core/distill/gan_loss.h"
@@ -36,12 +37,21 @@ class AdversarialStep {
     const distill::LossBatch& batch;  // of the part
     double share = 1;                 // of the batch
     double loss_scale = 1;            // while student gradients are taken
+    bool last = true;                 // of the batch's parts
   };
 
-  // `discriminator` may be null; it and `student` outlive this.
+  // Of a run of several ranks: means both kinds of gradients over them before
+  // Combine() looks at them. Null: one rank.
+  struct Reducers {
+    comm::GradientReducer* student = nullptr;
+    comm::GradientReducer* own = nullptr;
+  };
+
+  // `discriminator` may be null; it, `student` and the reducers outlive this.
   AdversarialStep(const distill::GanOptions& options,
                   const distill::Discriminator* discriminator,
-                  const nn::EdmDenoiser& student, int64_t step);
+                  const nn::EdmDenoiser& student, int64_t step,
+                  const Reducers& reducers);
 
   // Takes the student's gradient of -E D(estimate) and leaves the graph as it
   // is. Nothing before start_step.
@@ -55,15 +65,17 @@ class AdversarialStep {
   // distillation loss' gradient. Returns what the loss grows by; sets loss_gan,
   // loss_discriminator, gan_weight (weight lambda; 0 before start_step) and r1.
   double Combine(double last_layer_norm,
-                 std::map<std::string, double>* metrics) const;
+                 std::map<std::string, double>* metrics);
 
  private:
   bool Felt() const;
+  void FinishReduction();
 
   const distill::GanOptions options_;
   const distill::Discriminator* const discriminator_;
   const at::Tensor last_layer_;  // the student's
   const int64_t step_;
+  const Reducers reducers_;
   std::vector<at::Tensor> parameters_;  // the student's that are trained
   std::vector<at::Tensor> gradients_;   // of the mean of -D; may be undefined
   // Means over the batch.

@@ -49,10 +49,26 @@ absl::StatusOr<nlohmann::json> ReadManifest(const std::string& dir) {
 
 }  // namespace
 
-CheckpointStore::CheckpointStore(base::JobDir dir, int64_t keep,
+void SetCheckpointMetric(const std::string& name, double value,
+                         nlohmann::json* state) {
+  (*state)["metric"] = {{"name", name}, {"value", value}};
+}
+
+std::optional<double> CheckpointMetric(const nlohmann::json& state,
+                                       const std::string& name) {
+  const auto found = state.find("metric");
+  if (found == state.end() || !found->is_object() ||
+      found->value("name", "") != name || !found->contains("value") ||
+      !(*found)["value"].is_number()) {
+    return std::nullopt;
+  }
+  return (*found)["value"].get<double>();
+}
+
+CheckpointStore::CheckpointStore(base::JobDir dir, Retention retention,
                                  Warning warning)
     : dir_(std::move(dir)),
-      keep_(std::max<int64_t>(keep, 1)),
+      retention_(std::move(retention)),
       warning_(std::move(warning)) {}
 
 absl::StatusOr<nlohmann::json> CheckpointStore::WriteInto(
@@ -89,6 +105,8 @@ absl::StatusOr<nlohmann::json> CheckpointStore::Save(
                         absl::StrCat("saving the checkpoint of step ",
                                      checkpoint.step, ": ", status.message()));
   }
+  metrics_[checkpoint.step] =
+      CheckpointMetric(checkpoint.state, retention_.metric);
   if (remove_old) RemoveOld();
   return manifest;
 }
@@ -97,26 +115,60 @@ absl::Status CheckpointStore::RemoveAfter(int64_t step) {
   RETORT_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
                           dir_.ListCheckpoints());
   for (const int64_t s : steps) {
-    if (s > step) RETORT_RETURN_IF_ERROR(base::RemoveTree(Path(s)));
+    if (s <= step) continue;
+    RETORT_RETURN_IF_ERROR(base::RemoveTree(Path(s)));
+    metrics_.erase(s);
   }
   return absl::OkStatus();
 }
 
-void CheckpointStore::RemoveOld() const {
+std::set<int64_t> CheckpointStore::Best(const std::vector<int64_t>& steps) {
+  std::vector<std::pair<double, int64_t>> ranked;  // equal: the newer one first
+  for (const int64_t step : steps) {
+    auto known = metrics_.find(step);
+    if (known == metrics_.end()) {
+      const auto manifest = ReadManifest(Path(step));
+      known = metrics_
+                  .emplace(step, manifest.ok()
+                                     ? CheckpointMetric((*manifest)["state"],
+                                                        retention_.metric)
+                                     : std::nullopt)
+                  .first;
+    }
+    if (known->second.has_value()) ranked.push_back({*known->second, -step});
+  }
+  std::sort(ranked.begin(), ranked.end());
+  std::set<int64_t> best;
+  for (const auto& [value, minus_step] : ranked) {
+    if (static_cast<int64_t>(best.size()) == retention_.best) break;
+    best.insert(-minus_step);
+  }
+  return best;
+}
+
+void CheckpointStore::RemoveOld() {
   const auto steps = dir_.ListCheckpoints();
   if (!steps.ok()) return;
-  const int64_t excess = static_cast<int64_t>(steps->size()) - keep_;
+  const std::set<int64_t> best =
+      retention_.best > 0 ? Best(*steps) : std::set<int64_t>();
+  const int64_t excess = static_cast<int64_t>(steps->size()) -
+                         std::max<int64_t>(retention_.newest, 1);
   for (int64_t i = 0; i < excess; ++i) {
-    const absl::Status removed = base::RemoveTree(Path((*steps)[i]));
+    const int64_t step = (*steps)[i];
+    if (best.count(step) > 0 ||
+        (retention_.every > 0 && step % retention_.every == 0)) {
+      continue;
+    }
+    const absl::Status removed = base::RemoveTree(Path(step));
     if (!removed.ok()) {
-      warning_(absl::StrCat("removing the old checkpoint ", Path((*steps)[i]),
+      warning_(absl::StrCat("removing the old checkpoint ", Path(step),
                             " failed: ", removed.message()));
     }
+    metrics_.erase(step);
   }
 }
 
-absl::StatusOr<Checkpoint> CheckpointStore::Load(int64_t step) const {
-  const std::string path = Path(step);
+absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path) {
   if (!base::IsDirectory(path)) {
     return absl::NotFoundError(absl::StrCat("there is no checkpoint ", path));
   }
@@ -132,13 +184,16 @@ absl::StatusOr<Checkpoint> CheckpointStore::Load(int64_t step) const {
   }
   Checkpoint checkpoint;
   checkpoint.step = manifest.value("step", int64_t{-1});
-  if (checkpoint.step != step) {
-    return Damaged(
-        path, absl::StrCat("its manifest is that of step ", checkpoint.step));
-  }
   checkpoint.tensors = std::move(file->tensors);
   checkpoint.state = manifest["state"];
   return checkpoint;
+}
+
+absl::StatusOr<Checkpoint> CheckpointStore::Load(int64_t step) const {
+  RETORT_ASSIGN_OR_RETURN(Checkpoint checkpoint, LoadCheckpoint(Path(step)));
+  if (checkpoint.step == step) return checkpoint;
+  return Damaged(Path(step), absl::StrCat("its manifest is that of step ",
+                                          checkpoint.step));
 }
 
 absl::StatusOr<std::optional<Checkpoint>> CheckpointStore::LoadNewest(

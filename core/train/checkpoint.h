@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,6 +26,27 @@ struct Checkpoint {
   nlohmann::json state;  // counters and the run's fingerprint
 };
 
+// Which checkpoints stay: those that one of these wants.
+struct Retention {
+  int64_t newest = 2;  // at least 1
+  int64_t every = 0;   // those whose step is a multiple of it; 0: none
+  // So many with the lowest value of `metric`, as CheckpointMetric() has it.
+  int64_t best = 0;
+  std::string metric;
+};
+
+// A named number of a checkpoint, kept in its state for Retention::best.
+void SetCheckpointMetric(const std::string& name, double value,
+                         nlohmann::json* state);
+// nullopt when the state has none of that name.
+std::optional<double> CheckpointMetric(const nlohmann::json& state,
+                                       const std::string& name);
+
+// Returns the checkpoint in a folder, which may be another job's. NotFound, or
+// DataLoss with the file and what is wrong with it; FailedPrecondition for a
+// format that this program does not know.
+absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path);
+
 // The checkpoints of one job: <job>/checkpoints/00001234/ with
 // tensors.safetensors and manifest.json (docs/formats.md).
 //
@@ -35,11 +59,10 @@ class CheckpointStore {
   // Receives one sentence for people, about something that was survived.
   using Warning = std::function<void(const std::string&)>;
 
-  // Keeps the newest `keep` checkpoints (at least 1) after each Save().
-  CheckpointStore(base::JobDir dir, int64_t keep, Warning warning);
+  CheckpointStore(base::JobDir dir, Retention retention, Warning warning);
 
-  // Writes a checkpoint and then removes the oldest ones above the limit,
-  // unless `remove_old` is false.
+  // Writes a checkpoint and then removes those that are not to be kept, unless
+  // `remove_old` is false.
   // Returns its manifest. On an error (ResourceExhausted: the disk is full,
   // with the remedy; else those of core/base/file.h) nothing was replaced or
   // removed.
@@ -67,11 +90,15 @@ class CheckpointStore {
  private:
   absl::StatusOr<nlohmann::json> WriteInto(const std::string& path,
                                            const Checkpoint& checkpoint) const;
-  void RemoveOld() const;
+  void RemoveOld();
+  // Of the checkpoints of these steps.
+  std::set<int64_t> Best(const std::vector<int64_t>& steps);
 
   const base::JobDir dir_;
-  const int64_t keep_;
+  const Retention retention_;
   const Warning warning_;
+  // Of retention_.metric, by step; as far as it was looked up.
+  std::map<int64_t, std::optional<double>> metrics_;
 };
 
 }  // namespace retort::train

@@ -28,6 +28,14 @@ int64_t GradientSets(const FootprintOptions& o) {
          (o.gan_channels > 0 ? 1 : 0);
 }
 
+// Of a run of several ranks, what is sent of them: one set for each loss whose
+// gradient is needed apart.
+int64_t SentSets(const FootprintOptions& o) {
+  if (o.ranks < 2) return 0;
+  return (o.method == Method::kCtm && o.denoising ? 2 : 1) +
+         (o.gan_channels > 0 ? 1 : 0);
+}
+
 distill::DiscriminatorConfig DiscriminatorOf(const FootprintOptions& o) {
   return {o.network.img_resolution, o.network.img_channels, o.network.label_dim,
           o.gan_channels};
@@ -67,7 +75,7 @@ Footprint EstimateFootprint(const FootprintOptions& o) {
   }
   const LpipsSize lpips = SizeOfLpips(o);
   f.weights += kFloat * lpips.weights;
-  f.gradients = kFloat * GradientSets(o) * parameters;
+  f.gradients = kFloat * (GradientSets(o) + SentSets(o)) * parameters;
   f.optimizer = kFloat * 2 * parameters;
   f.activations =
       o.images * (width * Graphs(o.method) * nn::CountActivations(o.network) +
@@ -75,7 +83,7 @@ Footprint EstimateFootprint(const FootprintOptions& o) {
   if (o.gan_channels > 0) {
     const int64_t d = kFloat * DiscriminatorParameters(o);
     f.weights += d;
-    f.gradients += d;
+    f.gradients += o.ranks > 1 ? 2 * d : d;
     f.optimizer += 2 * d;
     // For the student's gradient; by the discriminator's own, which is taken
     // later, the student's graph is gone.
@@ -83,6 +91,7 @@ Footprint EstimateFootprint(const FootprintOptions& o) {
         o.images * kFloat * distill::CountActivations(DiscriminatorOf(o));
   }
   f.runtime = kRuntimeBytes;
+  f.checkpoint = CheckpointBytes(o);
   return f;
 }
 

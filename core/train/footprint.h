@@ -16,6 +16,7 @@ struct FootprintOptions {
   nn::NetworkConfig network;       // of the student (EDM: the teacher)
   int64_t teacher_parameters = 0;  // 0: there is no teacher
   int64_t images = 1;              // per process, of one part of its batch
+  int64_t ranks = 1;               // processes that train together
   int64_t averages = 1;    // of the weights, besides the stop-gradient one
   bool half = false;       // activations of 16 bits
   bool denoising = true;   // CTM's second loss
@@ -33,8 +34,12 @@ struct Footprint {
   int64_t optimizer = 0;    // moments
   int64_t activations = 0;  // kept for the backward pass
   int64_t runtime = 0;      // code and buffers of LibTorch
+  // What is written of a checkpoint while training goes on; host memory.
+  int64_t checkpoint = 0;
 
-  int64_t Total() const {
+  int64_t Total() const { return Step() + checkpoint; }
+  // Without a checkpoint being written.
+  int64_t Step() const {
     return weights + gradients + optimizer + activations + runtime;
   }
 };

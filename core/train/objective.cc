@@ -47,14 +47,61 @@ std::vector<StepInput> Cut(const StepInput& input, int64_t parts) {
   return cut;
 }
 
-// Adds the gradient of one of `parts` parts, at the loss scale.
-void Backward(const at::Tensor& total, const StepInput& part, int64_t parts) {
-  (total * (part.loss_scale / parts)).backward();
+// Means gradients of a module over the ranks; null with one rank or no module.
+std::unique_ptr<comm::GradientReducer> MakeReducer(
+    const Networks& networks, const torch::nn::Module* module) {
+  if (networks.comm == nullptr || networks.comm->size() == 1 ||
+      module == nullptr) {
+    return nullptr;
+  }
+  std::vector<at::Tensor> parameters;
+  for (const at::Tensor& p : module->parameters()) {
+    if (p.requires_grad()) parameters.push_back(p);
+  }
+  return std::make_unique<comm::GradientReducer>(
+      networks.comm, std::move(parameters), networks.reduction);
 }
 
-void Unscale(nn::EdmDenoiser& net, double loss_scale) {
-  if (loss_scale != 1) ScaleGradients(net.parameters(), 1 / loss_scale);
-}
+// The student's gradient of a loss that is run backward part by part.
+class StudentGradient {
+ public:
+  explicit StudentGradient(const Networks& networks)
+      : net_(*networks.student), reducer_(MakeReducer(networks, &net_)) {}
+
+  // Adds the gradient of one of `parts` parts, at the loss scale. The last one
+  // takes the others along to the other ranks.
+  void Backward(const at::Tensor& total, const StepInput& part, int64_t parts,
+                bool last) {
+    const bool reduce = reducer_ != nullptr && last;
+    if (reduce) reducer_->Begin(Gradients(reducer_->parameters()));
+    (total * (part.loss_scale / parts)).backward();
+    if (reduce) reducer_->Flush();
+  }
+
+  // After the last part: leaves the whole batch's in grad().
+  void Finish(double loss_scale) {
+    if (reducer_ != nullptr) {
+      SetGradients(reducer_->parameters(), reducer_->Finish());
+    }
+    if (loss_scale != 1) ScaleGradients(net_.parameters(), 1 / loss_scale);
+  }
+
+ private:
+  nn::EdmDenoiser& net_;
+  const std::unique_ptr<comm::GradientReducer> reducer_;
+};
+
+// Those of a discriminator's step.
+struct AdversaryReducers {
+  explicit AdversaryReducers(const Networks& networks) {
+    if (networks.discriminator == nullptr) return;
+    student = MakeReducer(networks, networks.student.get());
+    own = MakeReducer(networks, networks.discriminator.get());
+  }
+  AdversarialStep::Reducers get() const { return {student.get(), own.get()}; }
+
+  std::unique_ptr<comm::GradientReducer> student, own;
+};
 
 // Norm of the gradient of the last layer's weight.
 double LastGradientNorm(const nn::EdmDenoiser& net) {
@@ -84,12 +131,14 @@ class EdmObjective : public Objective {
       : seed_(options.seed),
         parts_(options.accumulation),
         networks_(std::move(networks)),
+        gradient_(networks_),
         loss_(options.edm) {}
 
   Metrics TakeGradients(const StepInput& input) override {
     nn::EdmDenoiser& net = *networks_.student;
     ClearGradients(net);
     double loss = 0;
+    int64_t done = 0;
     for (const StepInput& part : Cut(input, parts_)) {
       const uint64_t dropout = DropoutSeed(net, seed_, part);
       if (dropout != 0) torch::manual_seed(dropout);
@@ -97,10 +146,10 @@ class EdmObjective : public Objective {
           loss_.Evaluate(net, part.batch,
                          distill::EdmLoss::Draw(seed_, part.step, part.samples,
                                                 ImageShape(part.batch)));
-      Backward(r.total, part, parts_);
+      gradient_.Backward(r.total, part, parts_, ++done == parts_);
       loss += r.per_element.mean().item<double>() / parts_;
     }
-    Unscale(net, input.loss_scale);
+    gradient_.Finish(input.loss_scale);
     return {{"loss", loss}};
   }
 
@@ -108,6 +157,7 @@ class EdmObjective : public Objective {
   const uint64_t seed_;
   const int64_t parts_;
   const Networks networks_;
+  StudentGradient gradient_;
   const distill::EdmLoss loss_;
 };
 
@@ -122,30 +172,35 @@ class CmObjective : public Objective {
         networks_(std::move(networks)),
         student_(networks_.student, networks_.jump),
         target_(networks_.target, networks_.jump),
+        gradient_(networks_),
+        adversary_reducers_(networks_),
         distance_(std::move(distance)) {}
 
   Metrics TakeGradients(const StepInput& input) override {
     ClearGradients(*networks_.student);
     AdversarialStep adversary(gan_, networks_.discriminator.get(),
-                              *networks_.student, input.step);
+                              *networks_.student, input.step,
+                              adversary_reducers_.get());
     const math::ConsistencyStage stage = options_.StageAt(input.iteration);
     distill::CmLossOptions cm = options_.cm;
     cm.num_times = stage.num_times;
     const distill::CmLoss loss(cm, distance_);
     double sum = 0;
+    int64_t done = 0;
     for (const StepInput& part : Cut(input, parts_)) {
       const distill::CmLossResult r = loss.Evaluate(
           student_, target_, networks_.teacher.get(), part.batch,
           loss.Draw(seed_, part.step, part.samples, ImageShape(part.batch)),
           DropoutSeed(*networks_.student, seed_, part));
+      const bool last = ++done == parts_;
       const AdversarialStep::Part own = {part.batch, 1.0 / parts_,
-                                         part.loss_scale};
+                                         part.loss_scale, last};
       adversary.TakeStudentGradients(r.estimate, own);
-      Backward(r.total, part, parts_);
+      gradient_.Backward(r.total, part, parts_, last);
       adversary.TakeOwnGradients(r.estimate, own);
       sum += r.total.item<double>() / parts_;
     }
-    Unscale(*networks_.student, input.loss_scale);
+    gradient_.Finish(input.loss_scale);
     Metrics metrics;
     sum += adversary.Combine(LastGradientNorm(*networks_.student), &metrics);
     metrics["loss"] = sum;
@@ -164,6 +219,8 @@ class CmObjective : public Objective {
   const Networks networks_;
   const nn::ConsistencyModel student_;
   const nn::ConsistencyModel target_;
+  StudentGradient gradient_;
+  const AdversaryReducers adversary_reducers_;
   const std::shared_ptr<const distill::Distance> distance_;
 };
 
@@ -177,29 +234,27 @@ class CtmObjective : public Objective {
         networks_(std::move(networks)),
         student_(networks_.student, networks_.jump),
         target_(networks_.target, networks_.jump),
+        consistency_(MakeReducer(networks_, networks_.student.get())),
+        denoising_(options.ctm.denoising_weight > 0
+                       ? MakeReducer(networks_, networks_.student.get())
+                       : nullptr),
+        adversary_reducers_(networks_),
         loss_(options.ctm, std::move(distance)) {}
 
   Metrics TakeGradients(const StepInput& input) override {
     AdversarialStep adversary(gan_, networks_.discriminator.get(),
-                              *networks_.student, input.step);
+                              *networks_.student, input.step,
+                              adversary_reducers_.get());
     distill::CtmSums sums;
     int64_t k = 0;  // one for the whole batch: a function of (seed, step)
+    int64_t done = 0;
     for (const StepInput& part : Cut(input, parts_)) {
-      const distill::CtmDraws draws =
-          loss_.Draw(seed_, part.step, part.samples, ImageShape(part.batch));
-      k = draws.ode_steps;
-      const AdversarialStep::Part own = {part.batch, 1.0 / parts_,
-                                         part.loss_scale};
-      const distill::CtmLossResult r = loss_.AddPart(
-          student_, target_, *networks_.teacher, part.batch, draws,
-          {1.0 / parts_, part.loss_scale,
-           DropoutSeed(*networks_.student, seed_, part),
-           [&](const at::Tensor& estimate) {
-             adversary.TakeStudentGradients(estimate, own);
-           }},
-          &sums);
-      adversary.TakeOwnGradients(r.estimate, own);
+      k = AddPart(part, ++done == parts_, &adversary, &sums);
     }
+    if (consistency_ != nullptr) {
+      sums.consistency_gradient = consistency_->Finish();
+    }
+    if (denoising_ != nullptr) sums.denoising_gradient = denoising_->Finish();
     const distill::CtmTotal r = loss_.Combine(student_, input.step, sums);
     Metrics metrics;
     metrics["loss"] = r.total + adversary.Combine(r.last_layer_norm, &metrics);
@@ -213,12 +268,46 @@ class CtmObjective : public Objective {
   }
 
  private:
+  // Returns the number of the teacher's steps.
+  int64_t AddPart(const StepInput& part, bool last, AdversarialStep* adversary,
+                  distill::CtmSums* sums) {
+    const distill::CtmDraws draws =
+        loss_.Draw(seed_, part.step, part.samples, ImageShape(part.batch));
+    const AdversarialStep::Part own = {part.batch, 1.0 / parts_,
+                                       part.loss_scale, last};
+    distill::CtmPart options = {1.0 / parts_, part.loss_scale,
+                                DropoutSeed(*networks_.student, seed_, part)};
+    options.on_estimate = [&](const at::Tensor& estimate) {
+      adversary->TakeStudentGradients(estimate, own);
+    };
+    if (last && consistency_ != nullptr) {
+      options.on_gradients = [&](const std::vector<at::Tensor>& sum,
+                                 bool taken) {
+        comm::GradientReducer& reducer =
+            &sum == &sums->consistency_gradient ? *consistency_ : *denoising_;
+        if (taken) {
+          reducer.Flush();
+        } else {
+          reducer.Begin(sum, 1 / part.loss_scale);
+        }
+      };
+    }
+    const distill::CtmLossResult r =
+        loss_.AddPart(student_, target_, *networks_.teacher, part.batch, draws,
+                      options, sums);
+    adversary->TakeOwnGradients(r.estimate, own);
+    return draws.ode_steps;
+  }
+
   const uint64_t seed_;
   const int64_t parts_;
   const distill::GanOptions gan_;
   const Networks networks_;
   const nn::ConsistencyModel student_;
   const nn::ConsistencyModel target_;
+  // Apart, since their weight depends on both.
+  const std::unique_ptr<comm::GradientReducer> consistency_, denoising_;
+  const AdversaryReducers adversary_reducers_;
   const distill::CtmLoss loss_;
 };
 

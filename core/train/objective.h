@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/comm/communicator.h"
+#include "core/comm/gradient_reducer.h"
 #include "core/distill/discriminator.h"
 #include "core/distill/distance.h"
 #include "core/distill/edm_loss.h"
@@ -25,7 +27,8 @@ struct StepInput {
   // Position in the stream of data and randomness: iterations done, and those
   // that rollbacks have passed over.
   int64_t step = 0;
-  std::vector<int64_t> samples;  // indices within the step's global batch
+  // This rank's, by their indices within the step's global batch.
+  std::vector<int64_t> samples;
   distill::LossBatch batch;
   // The loss is multiplied by this power of two before its gradient is taken,
   // and the gradient divided by it.
@@ -42,7 +45,9 @@ class Objective {
   // Draws, evaluates, and leaves the gradient in the student's parameters'
   // grad() (and the discriminator's in its own), replacing what was there;
   // TrainOptions::accumulation parts of the batch, one after another, give the
-  // gradient of the whole. Lets LibTorch's exceptions through.
+  // gradient of the whole, and of several ranks the mean of theirs, the same on
+  // all. What is returned is of this rank's samples. Lets LibTorch's exceptions
+  // and comm::LostContact through.
   virtual Metrics TakeGradients(const StepInput& input) = 0;
 };
 
@@ -55,6 +60,8 @@ struct Networks {
   std::shared_ptr<const math::JumpPrecond> jump;
   std::shared_ptr<distill::Discriminator> discriminator;  // null without gan
   std::shared_ptr<const distill::Distance> perceptual = nullptr;
+  comm::Communicator* comm = nullptr;  // null: one rank
+  comm::ReducerOptions reduction = {};
 };
 
 // Returns the objective of options.method. Makes all networks compute in

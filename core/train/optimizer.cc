@@ -153,6 +153,19 @@ double GradientNorm(const std::vector<at::Tensor>& parameters) {
       .item<double>();
 }
 
+std::vector<at::Tensor> Gradients(const std::vector<at::Tensor>& parameters) {
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& p : parameters) gradients.push_back(p.grad());
+  return gradients;
+}
+
+void SetGradients(const std::vector<at::Tensor>& parameters,
+                  const std::vector<at::Tensor>& gradients) {
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i].mutable_grad() = gradients[i];
+  }
+}
+
 void ScaleGradients(const std::vector<at::Tensor>& parameters, double factor) {
   torch::NoGradGuard no_grad;
   const std::vector<at::Tensor> gradients = DefinedGradients(parameters);

@@ -77,6 +77,11 @@ void ReplaceNonFiniteGradients(const std::vector<at::Tensor>& parameters);
 // any gradient is.
 double GradientNorm(const std::vector<at::Tensor>& parameters);
 
+// The parameters' grad(), undefined where there is none; and the reverse.
+std::vector<at::Tensor> Gradients(const std::vector<at::Tensor>& parameters);
+void SetGradients(const std::vector<at::Tensor>& parameters,
+                  const std::vector<at::Tensor>& gradients);
+
 // Multiplies every gradient by `factor`, in place.
 void ScaleGradients(const std::vector<at::Tensor>& parameters, double factor);
 

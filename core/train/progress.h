@@ -26,14 +26,24 @@ struct Tick {
 };
 
 // Hears how a run goes. Called on the training thread, between steps; what it
-// takes, the run waits.
+// takes, the run waits. Of several ranks, OnStep() and OnActivity() are called
+// on each and the others on rank 0 alone.
 class ProgressListener {
  public:
   virtual ~ProgressListener() = default;
 
   virtual void OnTick(const Tick& tick) {}
 
-  // `directory` holds a whole checkpoint; `manifest` is its manifest.json.
+  // So many iterations are done.
+  virtual void OnStep(int64_t step) {}
+
+  // What the thread is at from now on: "loading data", "training",
+  // "all-reduce", "checkpoint", "validation", "waiting for rank 0". `waiting`:
+  // it waits for other ranks, and can do nothing about it.
+  virtual void OnActivity(const char* activity, bool waiting) {}
+
+  // `directory` holds a whole checkpoint; `manifest` is its manifest.json. Said
+  // at the first step's end after it was written.
   virtual void OnCheckpoint(int64_t step, const std::string& directory,
                             const nlohmann::json& manifest) {}
 
@@ -47,7 +57,8 @@ class ProgressListener {
 };
 
 // What others want of a run. Lock-free; set from any thread or a signal
-// handler, read before every step.
+// handler, read before every step. Of several ranks it is enough to tell one:
+// all stop at the same step.
 struct ControlFlags {
   std::atomic<bool> pause{false};  // write a checkpoint and end as kPaused
   std::atomic<bool> checkpoint_now{false};  // taken back when it is written

@@ -77,6 +77,27 @@ absl::Status ValidateLoss(const TrainOptions& o) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateKeeping(const TrainOptions& o) {
+  if (o.keep_checkpoints < 1) {
+    return OutOfRange("keep_checkpoints", o.keep_checkpoints, "at least 1");
+  }
+  if (o.keep_every != 0 && (o.keep_every < 0 || o.checkpoint_every == 0 ||
+                            o.keep_every % o.checkpoint_every != 0)) {
+    return OutOfRange("keep_every", o.keep_every,
+                      absl::StrCat("0 (none) or a multiple of "
+                                   "checkpoint_every, ",
+                                   o.checkpoint_every));
+  }
+  if (o.keep_best < 0) {
+    return OutOfRange("keep_best", o.keep_best, "0 (none) or positive");
+  }
+  if (o.keep_best > 0 && o.best_metric.empty()) {
+    return absl::InvalidArgumentError(
+        "best_metric is empty; keep_best needs one, such as \"loss\"");
+  }
+  return absl::OkStatus();
+}
+
 json LossJson(const TrainOptions& o) {
   if (o.method == Method::kEdm) {
     return {{"p_mean", o.edm.p_mean},
@@ -181,9 +202,7 @@ absl::Status TrainOptions::Validate() const {
     return OutOfRange("validate_every", validate_every,
                       "0 (never) or positive");
   }
-  if (keep_checkpoints < 1) {
-    return OutOfRange("keep_checkpoints", keep_checkpoints, "at least 1");
-  }
+  RETORT_RETURN_IF_ERROR(ValidateKeeping(*this));
   RETORT_RETURN_IF_ERROR(loss_scale.Validate());
   RETORT_RETURN_IF_ERROR(optimizer.Validate());
   RETORT_RETURN_IF_ERROR(ValidateRates(*this));

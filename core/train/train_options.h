@@ -94,7 +94,13 @@ struct TrainOptions {
 
   int64_t log_every = 10;          // steps per tick
   int64_t checkpoint_every = 500;  // steps; 0 = only when asked and at the end
-  int64_t keep_checkpoints = 2;
+  int64_t keep_checkpoints = 2;    // newest ones
+  // Kept beside them: those whose step is a multiple of keep_every (itself a
+  // multiple of checkpoint_every; 0: none), and the keep_best with the lowest
+  // best_metric, one of Tick::metrics or of validation's.
+  int64_t keep_every = 0;
+  int64_t keep_best = 0;
+  std::string best_metric = "loss";
   // Steps between calls of TrainParts::validate, which is also called before
   // the first and after the last; 0 = never.
   int64_t validate_every = 0;

@@ -3,7 +3,9 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/status_macros.h"
 
 namespace retort::train {
@@ -36,6 +38,31 @@ std::string Difference(const json& saved, const json& now,
   }
   if (saved == now) return "";
   return absl::StrCat(path, " was ", saved.dump(), " and is ", now.dump());
+}
+
+// Whether a tensor of that name is in every checkpoint of the same network and
+// method.
+bool IsOfNetwork(const std::string& name) {
+  return !absl::StartsWith(name, "ema.") &&
+         !absl::StartsWith(name, "discriminator.");
+}
+
+absl::Status CheckState(const json& state) {
+  if (state.contains("counters") && state.contains("run") &&
+      state.contains("optimizer_steps")) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError("the checkpoint has no counters");
+}
+
+absl::Status CheckRun(const json& state, const json& fingerprint) {
+  RETORT_RETURN_IF_ERROR(CheckState(state));
+  const std::string difference = Difference(state["run"], fingerprint, "");
+  if (difference.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the checkpoint of step ", state["counters"].value("step", int64_t{0}),
+      " is of another run: ", difference,
+      ". Resume with the settings it was made with, or start a new job."));
 }
 
 }  // namespace
@@ -88,6 +115,7 @@ absl::Status TrainState::AddDiscriminator() {
                                                options_.gan.channels};
   discriminator_ =
       std::make_shared<distill::Discriminator>(config, options_.seed);
+  discriminator_->to(student_->device());
   for (const auto& item : discriminator_->named_parameters()) {
     discriminator_names_.push_back(item.key());
     discriminator_parameters_.push_back(item.value());
@@ -167,18 +195,25 @@ bool TrainState::Good() const {
       .item<bool>();
 }
 
-Checkpoint TrainState::ToCheckpoint(const json& fingerprint) const {
-  Checkpoint checkpoint;
-  checkpoint.step = counters.step;
-  checkpoint.tensors = Tensors();
-  checkpoint.state = {{"counters", counters.ToJson()},
-                      {"optimizer_steps", optimizer_->steps()},
-                      {"loss_scale", loss_scale.ToJson()},
-                      {"run", fingerprint}};
+json TrainState::ToJson(const json& fingerprint) const {
+  json state = {{"counters", counters.ToJson()},
+                {"optimizer_steps", optimizer_->steps()},
+                {"loss_scale", loss_scale.ToJson()},
+                {"run", fingerprint}};
   if (discriminator_ != nullptr) {
-    checkpoint.state["discriminator_steps"] = discriminator_optimizer_->steps();
+    state["discriminator_steps"] = discriminator_optimizer_->steps();
   }
-  return checkpoint;
+  return state;
+}
+
+Checkpoint TrainState::ToCheckpoint(const json& fingerprint) const {
+  return {counters.step, Tensors(), ToJson(fingerprint)};
+}
+
+std::vector<at::Tensor> TrainState::AllTensors() const {
+  std::vector<at::Tensor> all;
+  for (const auto& [name, tensor] : Tensors()) all.push_back(tensor);
+  return all;
 }
 
 absl::Status TrainState::CheckTensors(const io::TensorMap& loaded) const {
@@ -206,25 +241,26 @@ absl::Status TrainState::CheckTensors(const io::TensorMap& loaded) const {
   return absl::OkStatus();
 }
 
+absl::Status TrainState::RestoreJson(const json& state,
+                                     const json& fingerprint) {
+  RETORT_RETURN_IF_ERROR(CheckRun(state, fingerprint));
+  TakeCounters(state);
+  return absl::OkStatus();
+}
+
 absl::Status TrainState::Restore(const Checkpoint& checkpoint,
                                  const json& fingerprint) {
-  const json& state = checkpoint.state;
-  if (!state.contains("counters") || !state.contains("run") ||
-      !state.contains("optimizer_steps")) {
-    return absl::DataLossError("the checkpoint has no counters");
-  }
-  const std::string difference = Difference(state["run"], fingerprint, "");
-  if (!difference.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the checkpoint of step ", checkpoint.step,
-        " is of another run: ", difference,
-        ". Resume with the settings it was made with, or start a new job."));
-  }
+  RETORT_RETURN_IF_ERROR(CheckRun(checkpoint.state, fingerprint));
   RETORT_RETURN_IF_ERROR(CheckTensors(checkpoint.tensors));
   torch::NoGradGuard no_grad;
   for (auto& [name, tensor] : Tensors()) {
     at::Tensor(tensor).copy_(checkpoint.tensors.at(name));
   }
+  TakeCounters(checkpoint.state);
+  return absl::OkStatus();
+}
+
+void TrainState::TakeCounters(const json& state) {
   const json& saved = state["counters"];
   counters.step = saved.value("step", int64_t{0});
   counters.images = saved.value("images", int64_t{0});
@@ -238,6 +274,59 @@ absl::Status TrainState::Restore(const Checkpoint& checkpoint,
     discriminator_optimizer_->set_steps(
         state.value("discriminator_steps", int64_t{0}));
   }
+}
+
+absl::Status TrainState::CheckFirstTensors(const io::TensorMap& loaded) const {
+  for (const auto& [name, tensor] : Tensors()) {
+    if (!IsOfNetwork(name)) continue;
+    const auto found = loaded.find(name);
+    if (found != loaded.end() && found->second.sizes() == tensor.sizes()) {
+      continue;
+    }
+    return absl::DataLossError(
+        absl::StrCat("the checkpoint to begin with has no tensor ", name,
+                     " of ", Text(tensor.sizes(), tensor.scalar_type())));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainState::BeginWith(const Checkpoint& checkpoint,
+                                   const json& fingerprint) {
+  RETORT_RETURN_IF_ERROR(CheckState(checkpoint.state));
+  const json& run = checkpoint.state["run"];
+  for (const char* what : {"method", "network"}) {
+    const std::string difference = Difference(
+        run.value(what, json()), fingerprint.value(what, json()), what);
+    if (difference.empty()) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a run can only begin with a checkpoint of the same network and "
+        "method: ",
+        difference, ". Give the job those, or begin without a checkpoint."));
+  }
+  RETORT_RETURN_IF_ERROR(CheckFirstTensors(checkpoint.tensors));
+  torch::NoGradGuard no_grad;
+  const io::TensorMap own = Tensors();
+  bool discriminator = true;  // the checkpoint has all of it
+  for (const auto& [name, tensor] : own) {
+    if (!absl::StartsWith(name, "discriminator.")) continue;
+    const auto found = checkpoint.tensors.find(name);
+    discriminator &= found != checkpoint.tensors.end() &&
+                     found->second.sizes() == tensor.sizes();
+  }
+  for (const auto& [name, tensor] : own) {
+    if (absl::StartsWith(name, "discriminator.") && !discriminator) continue;
+    auto found = checkpoint.tensors.find(name);
+    if (found == checkpoint.tensors.end()) {  // an average
+      const std::vector<std::string> parts =
+          absl::StrSplit(name, absl::MaxSplits('.', 2));
+      found = checkpoint.tensors.find("net." + parts[2]);
+    }
+    at::Tensor(tensor).copy_(found->second);
+  }
+  json state = checkpoint.state;
+  state["counters"]["rollbacks"] = 0;
+  if (!discriminator) state["discriminator_steps"] = 0;
+  TakeCounters(state);
   return absl::OkStatus();
 }
 

@@ -86,6 +86,22 @@ class TrainState {
   absl::Status Restore(const Checkpoint& checkpoint,
                        const nlohmann::json& fingerprint);
 
+  // Begins where a run with other settings stopped: takes its weights,
+  // averages, moments and counters. What it did not have begins as in a new run
+  // (an average: at its weights), and what only it had is left out. Takes
+  // everything or nothing: FailedPrecondition, naming the difference, when
+  // network or method differ; DataLoss when tensors of the network are missing.
+  absl::Status BeginWith(const Checkpoint& checkpoint,
+                         const nlohmann::json& fingerprint);
+
+  // Everything but the tensors, as it is in a checkpoint.
+  nlohmann::json ToJson(const nlohmann::json& fingerprint) const;
+  // Takes that; the tensors are the caller's business. Errors as Restore().
+  absl::Status RestoreJson(const nlohmann::json& state,
+                           const nlohmann::json& fingerprint);
+  // Every tensor that changes, in an order that is the same on all ranks.
+  std::vector<at::Tensor> AllTensors() const;
+
   Counters counters;
   LossScale loss_scale;  // 1 for ever, but for fp16
 
@@ -96,6 +112,8 @@ class TrainState {
   // Every tensor that changes, by its name in a checkpoint.
   io::TensorMap Tensors() const;
   absl::Status CheckTensors(const io::TensorMap& loaded) const;
+  absl::Status CheckFirstTensors(const io::TensorMap& loaded) const;
+  void TakeCounters(const nlohmann::json& state);
 
   TrainOptions options_;
   std::shared_ptr<nn::EdmDenoiser> student_;

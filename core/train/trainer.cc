@@ -14,42 +14,13 @@
 #include "core/data/augment.h"
 #include "core/data/data_order.h"
 #include "core/io/model_file.h"
+#include "core/train/guarded.h"
+#include "core/train/run_checks.h"
 
 namespace retort::train {
 namespace {
 
 using nlohmann::json;
-
-absl::Status CheckData(const data::Dataset& dataset,
-                       const nn::NetworkConfig& net) {
-  if (dataset.resolution() != net.img_resolution ||
-      dataset.channels() != net.img_channels) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "data set ", dataset.name(), " has ", dataset.channels(), " x ",
-        dataset.resolution(), "^2 images, the network takes ", net.img_channels,
-        " x ", net.img_resolution,
-        "^2; set img_channels and img_resolution to the data's"));
-  }
-  if (net.label_dim != 0 && net.label_dim != dataset.label_dim()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "data set ", dataset.name(), " has ", dataset.label_dim(),
-        " classes, the network ", net.label_dim,
-        "; set label_dim to the data's, or 0 for an unconditional network"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckAugmentation(const TrainOptions& options,
-                               const nn::NetworkConfig& net) {
-  const int64_t wanted =
-      data::AugmentLabelDim(data::EdmAugmentation(options.augment_probability));
-  if (options.augment_probability == 0 || net.augment_dim == wanted) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "augmentation tells the network ", wanted, " numbers, and it takes ",
-      net.augment_dim, "; set augment_dim to ", wanted));
-}
 
 constexpr int64_t kMaxRollbacks = 3;  // without a new good checkpoint
 
@@ -64,34 +35,9 @@ std::string KindOf(Method method) {
   return method == Method::kEdm ? "teacher" : MethodName(method);
 }
 
-absl::Status OutOfMemory(const std::string& what) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("out of memory while training: ", what,
-                   ". Use a smaller batch_size, or a machine with more "
-                   "memory."));
-}
-
-absl::Status FromException(const c10::Error& error) {
-  const std::string what = error.what_without_backtrace();
-  const bool memory =
-      dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
-      what.find("not enough memory") != std::string::npos;
-  if (memory) return OutOfMemory(what);
-  return absl::InternalError(absl::StrCat("while training: ", what));
-}
-
-// Calls `body`; what LibTorch throws becomes a status.
-template <typename Body>
-auto Guarded(const Body& body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const c10::Error& error) {
-    return FromException(error);
-  } catch (const std::bad_alloc& error) {
-    return OutOfMemory(error.what());
-  } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat("while training: ", error.what()));
-  }
+Retention RetentionOf(const TrainOptions& options) {
+  return {options.keep_checkpoints, options.keep_every, options.keep_best,
+          options.best_metric};
 }
 
 }  // namespace
@@ -106,18 +52,28 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
   }
   RETORT_RETURN_IF_ERROR(CheckData(*parts.dataset, parts.student->config()));
   RETORT_RETURN_IF_ERROR(CheckAugmentation(options, parts.student->config()));
+  RETORT_RETURN_IF_ERROR(
+      CheckRanks(options, parts.comm != nullptr ? parts.comm->size() : 1));
   auto trainer = std::unique_ptr<Trainer>(new Trainer(options, parts));
   RETORT_ASSIGN_OR_RETURN(trainer->state_,
                           TrainState::Create(options, parts.student));
   RETORT_ASSIGN_OR_RETURN(
       trainer->objective_,
-      MakeObjective(
-          options,
-          {parts.student, trainer->state_->target(), parts.teacher, parts.jump,
-           trainer->state_->discriminator(), parts.perceptual}));
+      MakeObjective(options,
+                    {parts.student, trainer->state_->target(), parts.teacher,
+                     parts.jump, trainer->state_->discriminator(),
+                     parts.perceptual, parts.comm, parts.reduction}));
   if (parts.wrap_objective) {
     trainer->objective_ = parts.wrap_objective(std::move(trainer->objective_));
   }
+  trainer->checkpoints_ = std::make_unique<RunCheckpoints>(
+      parts.job_dir, RetentionOf(options),
+      RunCheckpoints::Parts{trainer->state_.get(), trainer->comm_,
+                            parts.listener, trainer->fingerprint_,
+                            parts.start_from,
+                            [t = trainer.get()](const std::string& message) {
+                              t->Warn(message);
+                            }});
   return trainer;
 }
 
@@ -125,8 +81,7 @@ Trainer::Trainer(const TrainOptions& options, const TrainParts& parts)
     : options_(options),
       parts_(parts),
       clock_(parts.clock != nullptr ? parts.clock : base::RealClock()),
-      checkpoints_(parts.job_dir, options.keep_checkpoints,
-                   [this](const std::string& message) { Warn(message); }),
+      comm_(parts.comm != nullptr ? parts.comm : &single_),
       fingerprint_(options.Fingerprint()) {
   fingerprint_["network"] = parts.student->config().ToJson();
   fingerprint_["data"] = parts.dataset->manifest_hash();
@@ -140,7 +95,15 @@ Trainer::Trainer(const TrainOptions& options, const TrainParts& parts)
 }
 
 absl::StatusOr<TrainResult> Trainer::Run() {
-  return Guarded([this] { return RunLoop(); });
+  comm_->SetWaitListener([this](const char* what) {
+    if (parts_.listener == nullptr) return;
+    parts_.listener->OnActivity(what != nullptr ? what : activity_,
+                                /*waiting=*/what != nullptr);
+  });
+  absl::StatusOr<TrainResult> result = Guarded([this] { return RunLoop(); });
+  comm_->SetWaitListener(nullptr);
+  if (!result.ok()) comm_->Abort(std::string(result.status().message()));
+  return result;
 }
 
 absl::StatusOr<absl::Duration> Trainer::MeasureStep(int64_t step) {
@@ -155,26 +118,40 @@ absl::StatusOr<absl::Duration> Trainer::TimeStep(int64_t step) {
 }
 
 absl::StatusOr<TrainResult> Trainer::RunLoop() {
-  RETORT_RETURN_IF_ERROR(base::MakeDirs(parts_.job_dir.checkpoints_dir()));
-  RETORT_RETURN_IF_ERROR(Restore());
+  SetActivity("checkpoint");
+  if (comm_->lead()) {
+    RETORT_RETURN_IF_ERROR(base::MakeDirs(parts_.job_dir.checkpoints_dir()));
+  }
+  RETORT_ASSIGN_OR_RETURN(const bool resumed, checkpoints_->Restore());
   const Counters& at = state_->counters;
-  ControlFlags none;
-  ControlFlags& control = parts_.control != nullptr ? *parts_.control : none;
+  if (!parts_.start_from.empty() && at.step >= options_.iterations &&
+      !resumed) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("iterations is ", options_.iterations,
+                     ", but the checkpoint to begin with is of step ", at.step,
+                     "; they are counted from its start, so give more"));
+  }
   const bool rolls_back =
       options_.nonfinite_policy == NonfinitePolicy::kRollBack;
-  if (rolls_back && saved_step_ < 0) TrySaveCheckpoint();
+  if (rolls_back && !resumed) TrySaveCheckpoint();
   StartTick();
   if (at.step == 0) Validate();
+  Metrics none;
+  double no_norm = 0;
+  Exchange(&none, &no_norm, &no_norm);
   while (at.step < options_.iterations) {
-    if (control.pause.load()) {
+    checkpoints_->Poll();
+    if (comm_->size() == 1) wishes_ = OwnWishes();
+    if (wishes_.pause) {
       ReportTick();
       RETORT_RETURN_IF_ERROR(SaveCheckpoint());
       return TrainResult{Outcome::kPaused, at.step};
     }
-    if (control.checkpoint_now.exchange(false)) TrySaveCheckpoint();
+    if (wishes_.checkpoint) TrySaveCheckpoint();
     const int64_t step = at.step;
     RETORT_RETURN_IF_ERROR(Step());
     if (at.step <= step) continue;  // rolled back
+    if (parts_.listener != nullptr) parts_.listener->OnStep(at.step);
     if (at.step % options_.log_every == 0) ReportTick();
     Validate();
     if (options_.checkpoint_every > 0 &&
@@ -187,18 +164,31 @@ absl::StatusOr<TrainResult> Trainer::RunLoop() {
   return Finish();
 }
 
-absl::Status Trainer::Restore() {
-  RETORT_ASSIGN_OR_RETURN(std::optional<Checkpoint> checkpoint,
-                          checkpoints_.LoadNewest());
-  if (!checkpoint.has_value()) return absl::OkStatus();
-  RETORT_RETURN_IF_ERROR(state_->Restore(*checkpoint, fingerprint_));
-  saved_step_ = checkpoint->step;
-  RETORT_LOG(info, "resumed from the checkpoint of step {}", checkpoint->step);
-  return absl::OkStatus();
+Trainer::Wishes Trainer::OwnWishes() const {
+  if (parts_.control == nullptr) return {};
+  return {parts_.control->pause.load(),
+          parts_.control->checkpoint_now.exchange(false)};
+}
+
+void Trainer::Exchange(Metrics* metrics, double* norm, double* others_norm) {
+  if (comm_->size() == 1) return;
+  const Wishes own = OwnWishes();
+  std::vector<double> values = {*norm, *others_norm, own.pause ? 1.0 : 0.0,
+                                own.checkpoint ? 1.0 : 0.0};
+  for (const auto& [name, value] : *metrics) values.push_back(value);
+  values = comm_->Sum(values);
+  const double ranks = comm_->size();
+  *norm = values[0] / ranks;
+  *others_norm = values[1] / ranks;
+  wishes_ = {values[2] > 0, values[3] > 0};
+  size_t next = 4;
+  for (auto& [name, value] : *metrics) value = values[next++] / ranks;
 }
 
 absl::StatusOr<StepInput> Trainer::LoadBatch() const {
-  const int64_t n = options_.batch_size;
+  // This rank's share of the step's images.
+  const int64_t n = options_.batch_size / comm_->size();
+  const int64_t first = n * comm_->rank();
   const int64_t step = state_->counters.stream_step();
   StepInput input;
   input.loss_scale = state_->loss_scale.value();
@@ -206,8 +196,9 @@ absl::StatusOr<StepInput> Trainer::LoadBatch() const {
   input.iteration = state_->counters.step;
   std::vector<int64_t> indices(n);
   for (int64_t j = 0; j < n; ++j) {
-    input.samples.push_back(j);
-    indices[j] = data::ShuffledIndex(options_.seed, step * n + j,
+    input.samples.push_back(first + j);
+    indices[j] = data::ShuffledIndex(options_.seed,
+                                     step * options_.batch_size + first + j,
                                      parts_.dataset->size());
   }
   at::Tensor images, labels;
@@ -237,15 +228,18 @@ double Trainer::LearningRate() const {
 }
 
 absl::Status Trainer::Step() {
+  SetActivity("loading data");
   RETORT_ASSIGN_OR_RETURN(const StepInput input, LoadBatch());
+  SetActivity("training");
   Metrics metrics = objective_->TakeGradients(input);
   const std::vector<at::Tensor>& parameters = state_->parameters();
   const std::vector<at::Tensor>& adversary = state_->discriminator_parameters();
   double norm = GradientNorm(parameters);
+  double others_norm = GradientNorm(adversary);
+  Exchange(&metrics, &norm, &others_norm);
   if (state_->loss_scale.dynamic()) metrics["loss_scale"] = input.loss_scale;
-  RETORT_ASSIGN_OR_RETURN(
-      const Verdict verdict,
-      Judge(metrics["loss"], norm, GradientNorm(adversary)));
+  RETORT_ASSIGN_OR_RETURN(const Verdict verdict,
+                          Judge(metrics["loss"], norm, others_norm));
   if (verdict == Verdict::kRolledBack) return absl::OkStatus();
   if (verdict == Verdict::kReplace) {
     ReplaceNonFiniteGradients(parameters);
@@ -319,14 +313,12 @@ absl::StatusOr<Trainer::Verdict> Trainer::Judge(double loss, double scaled_norm,
 absl::Status Trainer::RollBack(const std::string& what) {
   Counters& at = state_->counters;
   const Counters bad = at;
-  RETORT_ASSIGN_OR_RETURN(const std::optional<Checkpoint> good,
-                          checkpoints_.LoadNewest(/*good_only=*/true));
-  if (!good.has_value()) {
+  RETORT_ASSIGN_OR_RETURN(const bool found, checkpoints_->GoBack());
+  if (!found) {
     return GiveUp(what + ", and there is no good checkpoint to go back to");
   }
-  RETORT_RETURN_IF_ERROR(state_->Restore(*good, fingerprint_));
   at.skipped = bad.skipped;
-  at.rollbacks = std::max(at.rollbacks, bad.rollbacks) + 1;
+  ++at.rollbacks;
   if (at.rollbacks > kMaxRollbacks) {
     return GiveUp(
         absl::StrCat(what, ", and going back ", kMaxRollbacks,
@@ -337,11 +329,8 @@ absl::Status Trainer::RollBack(const std::string& what) {
   Warn(absl::StrCat(what, "; went back to the checkpoint of step ", at.step,
                     " (time ", at.rollbacks, " of ", kMaxRollbacks,
                     "), and on with the data after the bad stretch"));
-  RETORT_RETURN_IF_ERROR(checkpoints_.RemoveAfter(at.step));
   // What must survive an interruption: how far to skip, how often it was tried.
-  saved_step_ = -1;
-  const absl::Status saved = WriteCheckpoint(/*good=*/true);
-  if (!saved.ok()) Warn(absl::StrCat(saved.message(), ". Training goes on."));
+  RETORT_RETURN_IF_ERROR(checkpoints_->SaveRolledBack());
   sums_.clear();
   summed_steps_ = 0;
   StartTick();
@@ -374,20 +363,30 @@ void Trainer::ReportTick() {
   sums_.clear();
   summed_steps_ = 0;
   StartTick();
+  if (!comm_->lead()) return;
+  for (const auto& [name, value] : tick.metrics) {
+    checkpoints_->SetMetric(name, value);
+  }
   if (parts_.listener != nullptr) parts_.listener->OnTick(tick);
 }
 
 void Trainer::Validate() {
   const int64_t step = state_->counters.step;
-  if (options_.validate_every == 0 || !parts_.validate) return;
+  if (options_.validate_every == 0 || !parts_.validate || !comm_->lead()) {
+    return;
+  }
   if (step % options_.validate_every != 0 && step != options_.iterations) {
     return;
   }
+  SetActivity("validation");
   const absl::Time start = clock_->Now();
   const absl::StatusOr<Metrics> metrics =
       parts_.validate(state_->AveragedWeights());
   tick_time_ += clock_->Now() - start;  // no part of the training's speed
   if (metrics.ok()) {
+    for (const auto& [name, value] : *metrics) {
+      checkpoints_->SetMetric(name, value);
+    }
     if (parts_.listener != nullptr) {
       parts_.listener->OnValidation(step, *metrics);
     }
@@ -397,49 +396,50 @@ void Trainer::Validate() {
   }
 }
 
-absl::Status Trainer::SaveCheckpoint() {
-  if (state_->counters.step == saved_step_) return absl::OkStatus();
-  const bool good = IsGood();
-  if (good) state_->counters.rollbacks = 0;
-  return WriteCheckpoint(good);
-}
-
 bool Trainer::IsGood() const {
   const int64_t step = state_->counters.step;
   const int64_t every = options_.checkpoint_every;
-  return (step == 0 || (every > 0 && step % every == 0)) && state_->Good();
+  return (step == checkpoints_->first_step() ||
+          (every > 0 && step % every == 0)) &&
+         state_->Good();
 }
 
-absl::Status Trainer::WriteCheckpoint(bool good) {
-  const int64_t step = state_->counters.step;
-  // One that no rollback could use must not push out one that it could.
-  const bool remove_old =
-      good || options_.nonfinite_policy != NonfinitePolicy::kRollBack;
-  Checkpoint checkpoint = state_->ToCheckpoint(fingerprint_);
-  checkpoint.state["good"] = good;
-  RETORT_ASSIGN_OR_RETURN(const json manifest,
-                          checkpoints_.Save(checkpoint, remove_old));
-  saved_step_ = step;
-  if (parts_.listener != nullptr) {
-    parts_.listener->OnCheckpoint(step, checkpoints_.Path(step), manifest);
+bool Trainer::Supersedes(bool good) const {
+  return good || options_.nonfinite_policy != NonfinitePolicy::kRollBack;
+}
+
+bool Trainer::NoteIfGood() {
+  const bool good = IsGood();
+  if (good && checkpoints_->saved_step() != state_->counters.step) {
+    state_->counters.rollbacks = 0;
   }
-  return absl::OkStatus();
+  return good;
 }
 
 void Trainer::TrySaveCheckpoint() {
-  const absl::Status saved = SaveCheckpoint();
-  if (saved.ok()) return;
-  Warn(absl::StrCat(saved.message(), ".",
-                    saved_step_ >= 0
-                        ? absl::StrCat(" The checkpoint of step ", saved_step_,
-                                       " is untouched.")
-                        : std::string(),
-                    " Training goes on; the next checkpoint tries again."));
+  SetActivity("checkpoint");
+  const bool good = NoteIfGood();
+  checkpoints_->TrySave(good, Supersedes(good));
+}
+
+absl::Status Trainer::SaveCheckpoint() {
+  SetActivity("checkpoint");
+  const bool good = NoteIfGood();
+  return checkpoints_->Save(good, Supersedes(good));
 }
 
 absl::StatusOr<TrainResult> Trainer::Finish() {
-  const Counters& at = state_->counters;
   RETORT_RETURN_IF_ERROR(SaveCheckpoint());
+  TrainResult result{Outcome::kSucceeded, state_->counters.step,
+                     parts_.job_dir.result_dir()};
+  absl::Status written;
+  if (comm_->lead()) written = WriteModel(&result);
+  RETORT_RETURN_IF_ERROR(checkpoints_->Share(written));
+  return result;
+}
+
+absl::Status Trainer::WriteModel(TrainResult* result) const {
+  const Counters& at = state_->counters;
   io::ModelManifest manifest;
   manifest.kind = KindOf(options_.method);
   manifest.network = parts_.student->config().ToJson();
@@ -450,19 +450,27 @@ absl::StatusOr<TrainResult> Trainer::Finish() {
   manifest.lineage["steps"] = at.step;
   manifest.lineage["images"] = at.images;
   manifest.lineage["run"] = fingerprint_;
-  TrainResult result{Outcome::kSucceeded, at.step, parts_.job_dir.result_dir()};
   io::TensorMap tensors = state_->AveragedWeights();
   for (const auto& [name, tensor] : parts_.preconditioning_tensors) {
     tensors[io::kPreconditioningPrefix + name] = tensor;
   }
   RETORT_ASSIGN_OR_RETURN(
-      result.manifest, io::WriteModelDir(result.model_dir, manifest, tensors));
-  return result;
+      result->manifest,
+      io::WriteModelDir(result->model_dir, manifest, tensors));
+  return absl::OkStatus();
+}
+
+void Trainer::SetActivity(const char* activity) {
+  activity_ = activity;
+  if (parts_.listener != nullptr) {
+    parts_.listener->OnActivity(activity, /*waiting=*/false);
+  }
 }
 
 void Trainer::Warn(const std::string& message) const {
   RETORT_LOG(warn, "{}", message);
-  if (parts_.listener != nullptr) parts_.listener->OnWarning(message);
+  if (parts_.listener != nullptr && comm_->lead())
+    parts_.listener->OnWarning(message);
 }
 
 }  // namespace retort::train

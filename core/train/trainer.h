@@ -12,15 +12,17 @@
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "core/base/run_dir.h"
+#include "core/comm/communicator.h"
+#include "core/comm/gradient_reducer.h"
 #include "core/data/dataset.h"
 #include "core/distill/distance.h"
 #include "core/io/model_manifest.h"
 #include "core/io/safetensors.h"
 #include "core/math/jump.h"
 #include "core/nn/denoiser.h"
-#include "core/train/checkpoint.h"
 #include "core/train/objective.h"
 #include "core/train/progress.h"
+#include "core/train/run_checkpoints.h"
 #include "core/train/train_options.h"
 #include "core/train/train_state.h"
 
@@ -53,6 +55,15 @@ struct TrainParts {
   // is silent. Must not touch the run's networks or randomness.
   std::function<absl::StatusOr<Metrics>(const io::TensorMap& weights)> validate;
 
+  // The ranks that train together; null: this one alone. Every rank has the
+  // same options, data and network.
+  comm::Communicator* comm = nullptr;
+  comm::ReducerOptions reduction = {};
+
+  // Folder of another run's checkpoint that a run without any of its own begins
+  // with: same network and method, other settings may differ. Empty: none.
+  std::string start_from = "";
+
   // Returns an objective around the given one. A seam for tests, which make
   // numbers non-finite there; usually empty.
   std::function<std::unique_ptr<Objective>(std::unique_ptr<Objective>)>
@@ -84,6 +95,16 @@ struct TrainResult {
 // so an interrupted run gives the same weights as one that was not: bit for bit
 // on a CPU with the same number of threads.
 //
+// Of W ranks, rank r trains on samples [r n / W, (r + 1) n / W) of each step's
+// n: data, noise and times are functions of the sample's index in the step, so
+// that they are the same for every W (dropout masks, which are drawn per part
+// of a batch, are not). Rank 0 alone reads and writes checkpoints, writes the
+// model and validates; what it starts from it hands to the others. All stop at
+// the same step. An error on one rank ends the others with Unavailable, as does
+// a rank that vanishes. Resumed at the same W, the bytes are the same.
+//
+// Checkpoints are written while the training goes on, after a copy.
+//
 // Non-finite numbers (TrainOptions::nonfinite_policy) never train on silently.
 // A rollback loads the newest good checkpoint and saves it again with a stream
 // position (Counters::skip_ahead) after the bad stretch, so that a run that is
@@ -107,8 +128,9 @@ class Trainer {
   // all checkpoints are damaged; ResourceExhausted when the disk is full as the
   // pausing or the final checkpoint or the model is written: the last good
   // checkpoint stays, and another Run goes on from it (a full disk in between
-  // is a warning, and the next checkpoint tries again); Internal for whatever
-  // else is thrown.
+  // is a warning, and the next checkpoint tries again); Unavailable when
+  // another rank is gone or has failed, which is not this run's failure;
+  // Internal for whatever else is thrown.
   absl::StatusOr<TrainResult> Run();
 
   // Instead of Run(): takes step `step` as Run() would, but reads no checkpoint
@@ -122,7 +144,6 @@ class Trainer {
 
   absl::StatusOr<TrainResult> RunLoop();
   absl::StatusOr<absl::Duration> TimeStep(int64_t step);
-  absl::Status Restore();
   absl::StatusOr<StepInput> LoadBatch() const;
   absl::Status Step();
   // What becomes of a step.
@@ -131,27 +152,49 @@ class Trainer {
   // `others_norm`: of gradients that the loss scale has no part in.
   absl::StatusOr<Verdict> Judge(double loss, double scaled_norm,
                                 double others_norm);
+  // Makes numbers of this rank means over all, and asks all what they wish.
+  // Nothing with one rank.
+  void Exchange(Metrics* metrics, double* norm, double* others_norm);
   // `what` says why. An error ends the run.
   absl::Status RollBack(const std::string& what);
   double LearningRate() const;
   void ReportTick();
   void StartTick();
   void Validate();
-  absl::Status SaveCheckpoint();
   // Whether a rollback may come back to a checkpoint of the present state.
   bool IsGood() const;
-  absl::Status WriteCheckpoint(bool good);
+  // Whether a checkpoint makes older ones superfluous: one that no rollback
+  // could use must not push out one that it could.
+  bool Supersedes(bool good) const;
+  // Notes that there is a new place to roll back to.
+  bool NoteIfGood();
   void TrySaveCheckpoint();
+  absl::Status SaveCheckpoint();
   absl::StatusOr<TrainResult> Finish();
+  absl::Status WriteModel(TrainResult* result) const;
+  void SetActivity(const char* activity);
   void Warn(const std::string& message) const;
 
   const TrainOptions options_;
   const TrainParts parts_;
   base::Clock* const clock_;
-  CheckpointStore checkpoints_;
+  comm::SingleCommunicator single_;
+  comm::Communicator* const comm_;
   nlohmann::json fingerprint_;
   std::unique_ptr<TrainState> state_;
+  std::unique_ptr<RunCheckpoints> checkpoints_;
   std::unique_ptr<Objective> objective_;
+
+  // What ControlFlags ask: of one rank right before a step, of several what
+  // those of any asked at the end of the last one.
+  struct Wishes {
+    bool pause = false;
+    bool checkpoint = false;
+  };
+  // Takes checkpoint_now back.
+  Wishes OwnWishes() const;
+  Wishes wishes_;
+  const char* activity_ = "";
 
   // Since the last tick.
   Metrics sums_;
@@ -159,7 +202,6 @@ class Trainer {
   int64_t tick_images_ = 0;
   int64_t tick_step_ = 0;
   absl::Time tick_time_;
-  int64_t saved_step_ = -1;  // of the newest checkpoint of this run
 };
 
 }  // namespace retort::train

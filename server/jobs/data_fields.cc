@@ -69,6 +69,16 @@ void ResolveData(const DataUse& use, const std::string& at, v1::DataSpec* data,
                   "DATASET_IMAGES");
     return;
   }
+  // Of other data the worker sees what they have.
+  problems->Require(
+      data->dataset() != v1::DataSpec::DATASET_FASHION_MNIST ||
+          use.model_channels == 0 || use.model_channels == 1,
+      at + ".dataset",
+      absl::StrCat("is Fashion-MNIST, whose images have one channel, but the "
+                   "model is for images of ",
+                   use.model_channels,
+                   " channels; use DATASET_IMAGES with images like those it "
+                   "was trained on"));
   ResolvePath(at, *data, problems);
   ResolveResolution(use, at, data, problems);
   problems->Require(

@@ -14,6 +14,7 @@ namespace retort::jobs {
 struct DataUse {
   bool own_resolution = false;   // train_teacher
   int64_t model_resolution = 0;  // 0: the model's manifest does not say
+  int64_t model_channels = 0;    // the same
 };
 
 // Fills in and checks the data set of a task; `at` is the field's path below

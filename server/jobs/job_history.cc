@@ -1,9 +1,10 @@
 // The part of JobStore that only adds: metric series, checkpoints, events.
 #include <algorithm>
-#include <filesystem>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
@@ -23,6 +24,29 @@ std::vector<v1::MetricPoint> Thin(const std::vector<v1::MetricPoint>& points,
     kept.push_back(points[i * (points.size() - 1) / (count - 1)]);
   }
   return kept;
+}
+
+absl::Status NoCheckpoint(const std::string& name, int64_t step,
+                          const std::vector<v1::Checkpoint>& checkpoints) {
+  const std::string known = absl::StrJoin(
+      checkpoints, ", ", [](std::string* out, const v1::Checkpoint& c) {
+        absl::StrAppend(out, c.step());
+      });
+  return service::Error(
+      absl::StatusCode::kNotFound, v1::ERROR_REASON_RESOURCE_NOT_FOUND,
+      absl::StrCat(name, " has no checkpoint of step ", step, "; ",
+                   known.empty()
+                       ? "it has none at all"
+                       : absl::StrCat("there are those of steps ", known)),
+      {{"name", name}});
+}
+
+// Under another name first, so that no half of one is ever found.
+absl::Status RemoveCheckpoint(const std::string& dir) {
+  const std::string doomed = dir + ".tmp";
+  RETORT_RETURN_IF_ERROR(base::RemoveTree(doomed));
+  RETORT_RETURN_IF_ERROR(base::Rename(dir, doomed));
+  return base::RemoveTree(doomed);
 }
 
 }  // namespace
@@ -145,6 +169,61 @@ absl::StatusOr<std::vector<v1::Checkpoint>> JobStore::ListCheckpoints(
     return !base::IsDirectory(dir.checkpoint_dir(checkpoint.step()));
   });
   return checkpoints;
+}
+
+absl::StatusOr<v1::Checkpoint> JobStore::FindCheckpoint(const std::string& name,
+                                                        int64_t step) const {
+  RETORT_ASSIGN_OR_RETURN(const std::vector<v1::Checkpoint> checkpoints,
+                          ListCheckpoints(name));
+  for (const v1::Checkpoint& checkpoint : checkpoints) {
+    if (checkpoint.step() == step) return checkpoint;
+  }
+  return NoCheckpoint(name, step, checkpoints);
+}
+
+absl::Status JobStore::DropAfter(const std::string& name, int64_t step) {
+  RETORT_ASSIGN_OR_RETURN(const service::ResourceName parsed,
+                          service::ParseName(service::kJobs, name));
+  RETORT_ASSIGN_OR_RETURN(const JobRecord before, Get(name));
+  const bool at_start =
+      before.job.has_origin() && before.job.origin().step() == step;
+  if (!at_start) {
+    RETORT_RETURN_IF_ERROR(FindCheckpoint(name, step).status());
+  }
+  const base::JobDir dir = DirOf(parsed);
+  RETORT_ASSIGN_OR_RETURN(std::vector<int64_t> steps, dir.ListCheckpoints());
+  std::erase_if(steps, [&](int64_t s) { return s <= step; });
+  for (auto s = steps.rbegin(); s != steps.rend(); ++s) {
+    RETORT_RETURN_IF_ERROR(RemoveCheckpoint(dir.checkpoint_dir(*s)));
+  }
+  RETORT_RETURN_IF_ERROR(
+      db_->Write([&](db::Connection& connection) -> absl::Status {
+        RETORT_ASSIGN_OR_RETURN(JobRecord record, Load(connection, name));
+        for (const char* table : {"job_checkpoints", "job_metrics"}) {
+          RETORT_RETURN_IF_ERROR(connection.Execute(
+              absl::StrCat("DELETE FROM ", table,
+                           " WHERE job_seq = ? AND step > ?"),
+              {record.seq, step}));
+        }
+        v1::JobProgress* progress = record.job.mutable_progress();
+        if (progress->step() <= step) return absl::OkStatus();
+        const double share =
+            static_cast<double>(step) / static_cast<double>(progress->step());
+        progress->set_images(
+            std::llround(static_cast<double>(progress->images()) * share));
+        const int64_t reached = progress->step();
+        progress->set_step(step);
+        progress->clear_loss();
+        progress->clear_eta();
+        return Save(
+            connection, &record,
+            {{v1::JobEvent::KIND_WARNING,
+              absl::StrCat("went back from step ", reached,
+                           " to the checkpoint of step ", step,
+                           " by request; what came after it is gone")}});
+      }));
+  feed_.Notify(name);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::WatchJobResponse>> JobStore::ListEvents(

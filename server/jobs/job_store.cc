@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
+#include "server/jobs/copy_checkpoint.h"
 #include "server/jobs/spec_hash.h"
 #include "server/jobs/timestamps.h"
 
@@ -77,6 +79,16 @@ std::vector<std::string> Migrations() {
   )sql"};
 }
 
+// Beside the jobs' own table, so that jobs of earlier builds have none.
+constexpr char kSubmittedTable[] = R"sql(
+    CREATE TABLE job_submitted_specs(
+      job_seq INTEGER PRIMARY KEY REFERENCES jobs(seq) ON DELETE CASCADE,
+      spec BLOB NOT NULL);
+  )sql";
+
+// Jobs read at a time when a filter leaves out some.
+constexpr int kRowsAtOnce = 256;
+
 constexpr char kColumns[] =
     "seq, job, epoch, handle, token_sha256, failures, spec_sha256, ran, "
     "running_since";
@@ -136,11 +148,26 @@ absl::StatusOr<std::string> ToJson(const v1::JobSpec& spec) {
   return json;
 }
 
-std::string ListFilter(const std::string& project,
-                       const std::vector<State>& states) {
-  std::string filter = absl::StrCat("jobs/", project);
-  for (State state : states) absl::StrAppend(&filter, "/", int{state});
-  return filter;
+// What pages of one listing share.
+std::string ListingTag(const std::string& project,
+                       const std::vector<State>& states,
+                       const JobFilter& filter) {
+  std::string tag = absl::StrCat("jobs/", project);
+  for (State state : states) absl::StrAppend(&tag, "/", int{state});
+  if (!filter.empty()) absl::StrAppend(&tag, "?", filter.text());
+  return tag;
+}
+
+// The states asked for that the filter leaves; nullopt: in any.
+std::optional<std::vector<State>> Narrow(const std::vector<State>& states,
+                                         const JobFilter& filter) {
+  std::optional<std::vector<State>> left = filter.States();
+  if (states.empty()) return left;
+  if (!left.has_value()) return states;
+  std::erase_if(*left, [&](State state) {
+    return std::find(states.begin(), states.end(), state) == states.end();
+  });
+  return left;
 }
 
 }  // namespace
@@ -148,6 +175,7 @@ std::string ListFilter(const std::string& project,
 absl::StatusOr<std::unique_ptr<JobStore>> JobStore::Create(
     db::Database* db, base::Clock* clock, const base::DataDir& data_dir) {
   RETORT_RETURN_IF_ERROR(db->Migrate("jobs", Migrations()));
+  RETORT_RETURN_IF_ERROR(db->Migrate("job_specs", {kSubmittedTable}));
   RETORT_RETURN_IF_ERROR(base::MakeDirs(data_dir.jobs_dir()));
   std::unique_ptr<JobStore> store(new JobStore(db, clock, data_dir));
   RETORT_RETURN_IF_ERROR(store->SweepDeleted());
@@ -196,6 +224,10 @@ absl::Status JobStore::Insert(db::Connection& connection, const NewJob& new_job,
                                   : db::Value(new_job.request_id),
        new_job.request_fingerprint}));
   record->seq = connection.LastInsertId();
+  const std::string submitted = new_job.submitted.SerializeAsString();
+  RETORT_RETURN_IF_ERROR(
+      connection.Execute("INSERT INTO job_submitted_specs VALUES(?, ?)",
+                         {record->seq, db::Blob{submitted}}));
   return Save(connection, record,
               {{v1::JobEvent::KIND_STATE, StateMessage(record->job)}});
 }
@@ -232,8 +264,7 @@ absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
     // checkpoints must not become this job's.
     const base::JobDir dir = DirOf(name);
     RETORT_RETURN_IF_ERROR(base::RemoveTree(dir.path()));
-    RETORT_RETURN_IF_ERROR(base::MakeDirs(dir.path()));
-    absl::Status status = base::AtomicWriteFile(dir.spec_path(), json);
+    absl::Status status = MakeFolder(new_job, dir, json);
     if (status.ok()) {
       status = db_->Write([&](db::Connection& connection) {
         return Insert(connection, new_job, &record);
@@ -246,6 +277,18 @@ absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
   }
   feed_.Notify(record.job.name());
   return record.job;
+}
+
+absl::Status JobStore::MakeFolder(const NewJob& new_job,
+                                  const base::JobDir& dir,
+                                  const std::string& json) const {
+  RETORT_RETURN_IF_ERROR(base::MakeDirs(dir.path()));
+  // Nobody sees the folder before its job is in the database.
+  if (!new_job.start_from.empty()) {
+    RETORT_RETURN_IF_ERROR(CopyCheckpoint(
+        new_job.start_from, new_job.start_sha256, dir.start_dir()));
+  }
+  return base::AtomicWriteFile(dir.spec_path(), json);
 }
 
 absl::StatusOr<JobRecord> JobStore::Load(db::Connection& connection,
@@ -281,16 +324,31 @@ absl::StatusOr<JobRecord> JobStore::Get(const std::string& name) const {
   return record;
 }
 
-absl::StatusOr<JobPage> JobStore::List(const std::string& project,
-                                       const std::vector<State>& states,
-                                       int page_size,
-                                       const std::string& page_token) const {
-  const std::string filter = ListFilter(project, states);
-  RETORT_ASSIGN_OR_RETURN(service::Page page,
-                          service::ParsePage(page_size, page_token, filter));
+absl::StatusOr<v1::JobSpec> JobStore::SubmittedSpec(
+    const std::string& name) const {
+  v1::JobSpec spec;
+  RETORT_RETURN_IF_ERROR(
+      db_->Read([&](db::Connection& connection) -> absl::Status {
+        RETORT_ASSIGN_OR_RETURN(const JobRecord record, Load(connection, name));
+        spec = record.job.spec();
+        return connection.Query(
+            "SELECT spec FROM job_submitted_specs WHERE job_seq = ?",
+            {record.seq}, [&](const db::Row& row) -> absl::Status {
+              if (spec.ParseFromString(row.Bytes(0))) return absl::OkStatus();
+              return absl::DataLossError(absl::StrCat(
+                  "database: the submitted spec of ", name,
+                  " is damaged; restore the database from a backup"));
+            });
+      }));
+  return spec;
+}
+
+absl::StatusOr<std::vector<JobRecord>> JobStore::ReadBelow(
+    const std::string& project, const std::vector<State>& states,
+    int64_t before, int limit) const {
   std::string sql = absl::StrCat("SELECT ", kColumns,
                                  " FROM jobs WHERE project = ? AND seq < ?");
-  std::vector<db::Value> values = {project, page.before};
+  std::vector<db::Value> values = {project, before};
   if (!states.empty()) {
     absl::StrAppend(&sql, " AND state IN (");
     for (size_t i = 0; i < states.size(); ++i) {
@@ -300,7 +358,7 @@ absl::StatusOr<JobPage> JobStore::List(const std::string& project,
     absl::StrAppend(&sql, ")");
   }
   absl::StrAppend(&sql, " ORDER BY seq DESC LIMIT ?");
-  values.push_back(page.size + 1);
+  values.push_back(limit);
   std::vector<JobRecord> records;
   RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
     return connection.Query(
@@ -310,12 +368,41 @@ absl::StatusOr<JobPage> JobStore::List(const std::string& project,
           return absl::OkStatus();
         });
   }));
+  return records;
+}
+
+absl::StatusOr<JobPage> JobStore::List(const std::string& project,
+                                       const std::vector<State>& states,
+                                       const JobFilter& filter, int page_size,
+                                       const std::string& page_token) const {
+  const std::string tag = ListingTag(project, states, filter);
+  RETORT_ASSIGN_OR_RETURN(const service::Page page,
+                          service::ParsePage(page_size, page_token, tag));
+  const auto narrowed = Narrow(states, filter);
   JobPage result;
-  if (static_cast<int>(records.size()) > page.size) {
-    records.pop_back();
-    result.next_page_token = service::NextPageToken(records.back().seq, filter);
+  if (narrowed.has_value() && narrowed->empty()) return result;
+  const size_t size = static_cast<size_t>(page.size);
+  const int at_once = filter.empty() ? page.size + 1 : kRowsAtOnce;
+  std::vector<JobRecord> found;  // one more than the page holds, if there is
+  int64_t before = page.before;
+  bool more = true;
+  while (more && found.size() <= size) {
+    RETORT_ASSIGN_OR_RETURN(
+        std::vector<JobRecord> read,
+        ReadBelow(project, narrowed.value_or(std::vector<State>()), before,
+                  at_once));
+    more = static_cast<int>(read.size()) == at_once;
+    if (!read.empty()) before = read.back().seq;
+    for (JobRecord& record : read) {
+      if (found.size() > size) break;
+      if (filter.Matches(record.job)) found.push_back(std::move(record));
+    }
   }
-  for (JobRecord& record : records) {
+  if (found.size() > size) {
+    found.pop_back();
+    result.next_page_token = service::NextPageToken(found.back().seq, tag);
+  }
+  for (JobRecord& record : found) {
     OverlayProgress(&record.job);
     result.jobs.push_back(std::move(record.job));
   }

@@ -20,6 +20,7 @@
 #include "server/base/resource_name.h"
 #include "server/db/database.h"
 #include "server/jobs/job_feed.h"
+#include "server/jobs/job_filter.h"
 #include "server/jobs/job_state.h"
 
 namespace retort::jobs {
@@ -47,7 +48,14 @@ struct JobRecord {
 struct NewJob {
   std::string project;
   std::string job_id;  // empty: made up
-  v1::Job job;         // spec resolved; display_name, priority, labels
+  v1::Job job;         // spec resolved; display_name, priority, labels, ...
+  // The spec as it came, without the defaults: what clones are made of.
+  v1::JobSpec submitted;
+  // A checkpoint folder that the job begins with, of which it gets a copy (hard
+  // links where possible) as JobDir::start_dir(); empty: none.
+  std::string start_from;
+  // SHA-256 of its manifest; empty: not known.
+  std::string start_sha256;
   // Empty: not idempotent. The fingerprint tells a repetition from a misuse.
   std::string request_id;
   std::string request_fingerprint;
@@ -70,6 +78,7 @@ class JobStore {
   // Puts a job in the queue, with its folder and spec.json. A repeated
   // request_id returns the job made then. AlreadyExists: job_id is taken, or
   // the request_id came with another fingerprint (REQUEST_ID_REUSED).
+  // NotFound: start_from is not there (any more). DataLoss: it is damaged.
   absl::StatusOr<v1::Job> CreateJob(const NewJob& new_job);
 
   // The job that an earlier request of this id made; NotFound if there was
@@ -82,9 +91,16 @@ class JobStore {
   // NotFound (RESOURCE_NOT_FOUND) here and below for an unknown name.
   absl::StatusOr<JobRecord> Get(const std::string& name) const;
 
-  // A project's jobs in these states (none: in any), newest first.
+  // The spec that a job was submitted with, without the defaults; of a job
+  // that was made when this was not kept yet, the resolved one.
+  absl::StatusOr<v1::JobSpec> SubmittedSpec(const std::string& name) const;
+
+  // A project's jobs in these states (none: in any) for which the filter
+  // holds, newest first. Jobs are read a few hundred at a time, and no more
+  // than it takes to fill the page.
   absl::StatusOr<JobPage> List(const std::string& project,
-                               const std::vector<State>& states, int page_size,
+                               const std::vector<State>& states,
+                               const JobFilter& filter, int page_size,
                                const std::string& page_token) const;
 
   // Every job that has not ended, oldest first.
@@ -128,6 +144,16 @@ class JobStore {
   // Checkpoints that still exist, oldest first.
   absl::StatusOr<std::vector<v1::Checkpoint>> ListCheckpoints(
       const std::string& name) const;
+  // The checkpoint of this step; NotFound, with the steps that there are.
+  absl::StatusOr<v1::Checkpoint> FindCheckpoint(const std::string& name,
+                                                int64_t step) const;
+  // Forgets all that came after the checkpoint of `step`: later checkpoints on
+  // disk (newest first, so that a crash in between leaves a job that goes on
+  // from the newest one left), then their rows and all points of series after
+  // it, with an event that says so. `step` may also be that of the checkpoint
+  // that a clone began with. NotFound as above. For a job that CanResume, and
+  // that nobody resumes meanwhile. Said again, it does no more.
+  absl::Status DropAfter(const std::string& name, int64_t step);
   // At most `limit` stored events from `from` on.
   absl::StatusOr<std::vector<v1::WatchJobResponse>> ListEvents(
       const std::string& name, int64_t from, int limit) const;
@@ -155,6 +181,12 @@ class JobStore {
                     const std::vector<EventText>& events);
   absl::Status Insert(db::Connection& connection, const NewJob& new_job,
                       JobRecord* record);
+  absl::Status MakeFolder(const NewJob& new_job, const base::JobDir& dir,
+                          const std::string& json) const;
+  // Up to `limit` jobs below seq `before`, newest first.
+  absl::StatusOr<std::vector<JobRecord>> ReadBelow(
+      const std::string& project, const std::vector<State>& states,
+      int64_t before, int limit) const;
   void OverlayProgress(v1::Job* job) const;
   absl::Status SweepDeleted();
 

@@ -1,5 +1,7 @@
 #include "server/jobs/model_facts.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 namespace retort::jobs {
 namespace {
 
@@ -43,6 +45,13 @@ int64_t ChannelsOf(const v1::Model& model) {
   const Struct& network = Field(model.manifest(), "network").struct_value();
   const double channels = Field(network, "img_channels").number_value();
   return channels >= 1 && channels <= 8192 ? static_cast<int64_t>(channels) : 0;
+}
+
+bool HaveSameNetwork(const v1::Model& a, const v1::Model& b) {
+  const Value& network = Field(a.manifest(), "network");
+  return network.has_struct_value() &&
+         google::protobuf::util::MessageDifferencer::Equals(
+             network, Field(b.manifest(), "network"));
 }
 
 PerceptualFacts PerceptualFactsOf(const v1::Model& model) {

@@ -25,6 +25,9 @@ int64_t ResolutionOf(const v1::Model& model);
 // Channels of a model's images; 0 if the manifest does not say.
 int64_t ChannelsOf(const v1::Model& model);
 
+// True if both manifests describe the same network, and do describe one.
+bool HaveSameNetwork(const v1::Model& a, const v1::Model& b);
+
 // What the manifest says a model of kind PERCEPTUAL is
 // (server/base/perceptual.h); empty where it does not say.
 struct PerceptualFacts {

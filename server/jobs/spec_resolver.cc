@@ -10,6 +10,8 @@
 #include "core/base/status_macros.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
+#include "server/base/validation_metrics.h"
+#include "server/jobs/clone_changes.h"
 #include "server/jobs/data_fields.h"
 #include "server/jobs/estimate_fields.h"
 #include "server/jobs/evaluate_fields.h"
@@ -129,7 +131,8 @@ class Resolution {
 
   // Data of a task that starts from `model`.
   void Data(const v1::Model& model, v1::DataSpec* data, const std::string& at) {
-    ResolveData({false, ResolutionOf(model)}, at + ".data", data, &problems_);
+    ResolveData({false, ResolutionOf(model), ChannelsOf(model)}, at + ".data",
+                data, &problems_);
   }
 
   void Network(v1::NetworkSpec* net, int64_t side, const std::string& at) {
@@ -362,7 +365,7 @@ class Resolution {
   // Data, and a network that is for images of their size.
   void OwnNetwork(v1::DataSpec* data, v1::NetworkSpec* network,
                   const std::string& at) {
-    ResolveData({true, 0}, at + ".data", data, &problems_);
+    ResolveData({.own_resolution = true}, at + ".data", data, &problems_);
     const int64_t side =
         data->resolution() > 0 ? data->resolution() : kResolution;
     Network(network, side, at + ".network");
@@ -375,6 +378,8 @@ class Resolution {
     Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_ADAM, 1e-3,
               at + ".optimizer");
     Training(task->mutable_training(), at + ".training");
+    ResolveKeeping(at + ".training", service::ValidationMetrics(*task),
+                   task->mutable_training(), &problems_);
     RETORT_DEFAULT(task, p_mean, -1.2);
     RETORT_DEFAULT(task, p_std, 1.2);
     problems_.Require(std::isfinite(task->p_mean()), at + ".p_mean",
@@ -525,6 +530,8 @@ class Resolution {
     Optimizer(task->mutable_optimizer(), v1::OptimizerSpec::KIND_RADAM, 4e-4,
               at + ".optimizer");
     Training(task->mutable_training(), at + ".training");
+    ResolveKeeping(at + ".training", service::ValidationMetrics(*task),
+                   task->mutable_training(), &problems_);
     if (task->distance() == v1::DistillSpec::DISTANCE_UNSPECIFIED) {
       task->set_distance(v1::DistillSpec::DISTANCE_PSEUDO_HUBER);
     }
@@ -595,6 +602,11 @@ absl::Status SpecResolver::CheckModelIsNew(const std::string& project,
                                            const v1::JobSpec& spec) const {
   return CheckNotTaken(project, job_id, spec,
                        "choose another job_id, or delete that model first");
+}
+
+absl::Status SpecResolver::CheckCanGoOn(const v1::JobSpec& before, int64_t step,
+                                        const v1::JobSpec& now) const {
+  return jobs::CheckCanGoOn(before, step, now, models_);
 }
 
 absl::Status SpecResolver::CheckModelsOfResumed(const v1::Job& job) const {

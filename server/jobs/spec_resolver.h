@@ -43,6 +43,11 @@ class SpecResolver {
                                const std::string& job_id,
                                const v1::JobSpec& spec) const;
 
+  // Checks that a job of the resolved spec `now` can begin with the checkpoint
+  // of `step` of a job of the resolved spec `before` (clone_changes.h).
+  absl::Status CheckCanGoOn(const v1::JobSpec& before, int64_t step,
+                            const v1::JobSpec& now) const;
+
   // Checks that a job that was put on hold or given up can go on: NotFound
   // (RESOURCE_NOT_FOUND) if a model is gone that its spec needs,
   // FailedPrecondition (STATE_CONFLICT) if another one is called so by now (a

@@ -1,8 +1,11 @@
 #include "server/jobs/training_fields.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "server/base/validation_metrics.h"
 
 namespace retort::jobs {
 namespace {
@@ -112,6 +115,32 @@ void ResolveTrainingFields(const std::string& at, Training* training,
   ResolveAccumulation(at + ".accumulation", training, problems);
   ResolveAverage(at, training, problems);
   ResolveLossScale(at + ".loss_scale", training, problems);
+}
+
+void ResolveKeeping(const std::string& at,
+                    const std::vector<std::string>& validation_metrics,
+                    Training* training, SpecProblems* problems) {
+  const int64_t every = training->keep_every();
+  const int64_t saved = training->checkpoint_every();
+  problems->Require(
+      every >= 0 && (saved < 1 || every % saved == 0), at + ".keep_every",
+      absl::StrCat("is ", every, "; must be a multiple of checkpoint_every, ",
+                   saved, ", or left out"));
+  problems->Require(training->keep_best() >= 0, at + ".keep_best",
+                    absl::StrCat("is ", training->keep_best(),
+                                 "; must be positive, or left out"));
+  if (training->keep_best() <= 0) return;
+  training->set_best_metric(service::BestMetric(*training, validation_metrics));
+  std::vector<std::string> known = {"loss"};
+  known.insert(known.end(), validation_metrics.begin(),
+               validation_metrics.end());
+  problems->Require(
+      std::find(known.begin(), known.end(), training->best_metric()) !=
+          known.end(),
+      at + ".best_metric",
+      absl::StrCat("\"", training->best_metric(),
+                   "\" is no series that this job will have; use one of ",
+                   absl::StrJoin(known, ", ")));
 }
 
 }  // namespace retort::jobs

@@ -2,6 +2,7 @@
 #define RETORT_SERVER_JOBS_TRAINING_FIELDS_H_
 
 #include <string>
+#include <vector>
 
 #include "retort/v1/spec.pb.h"
 #include "server/jobs/spec_problems.h"
@@ -15,6 +16,14 @@ namespace retort::jobs {
 // of `training` in the spec. Its batch_size is resolved already.
 void ResolveTrainingFields(const std::string& at, v1::TrainingSpec* training,
                            SpecProblems* problems);
+
+// The same for those that say which checkpoints stay: keep_every, keep_best
+// and, where it is used, best_metric, which names "loss" or one of
+// `validation_metrics` (service::ValidationMetrics). Its checkpoint_every is
+// resolved already.
+void ResolveKeeping(const std::string& at,
+                    const std::vector<std::string>& validation_metrics,
+                    v1::TrainingSpec* training, SpecProblems* problems);
 
 }  // namespace retort::jobs
 

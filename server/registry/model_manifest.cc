@@ -165,6 +165,15 @@ absl::StatusOr<Json> ManifestOfNetwork(const v1::ImportModelHeader& header,
         "header.network",
         "is needed where no manifest is given and the file has tensors only");
   }
+  if (network.value("two_times", Json()) == true &&
+      model_kind != v1::Model::KIND_CTM) {
+    return service::BadField(
+        "header.kind",
+        absl::StrCat("is ", kind,
+                     ", but the network takes a second time "
+                     "(two_times), as those of kind ctm alone do; import it as "
+                     "ctm, or name a network without two_times"));
+  }
   Json preconditioning = Json::object();
   if (model_kind == v1::Model::KIND_CM) preconditioning["name"] = "cm";
   if (model_kind == v1::Model::KIND_CTM) preconditioning["name"] = "ctm";

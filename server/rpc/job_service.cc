@@ -8,6 +8,8 @@
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
 #include "server/base/resource_name.h"
+#include "server/jobs/clone_changes.h"
+#include "server/jobs/job_filter.h"
 #include "server/jobs/spec_hash.h"
 #include "server/rpc/call_guard.h"
 #include "server/rpc/refused_stream.h"
@@ -51,9 +53,26 @@ absl::Status CheckTexts(const v1::Job& job) {
 }
 
 // Requests are the same if they differ in nothing but their id.
-std::string Fingerprint(v1::CreateJobRequest request) {
+template <typename Request>
+std::string Fingerprint(Request request) {
   request.clear_request_id();
   return jobs::SpecSha256(request);
+}
+
+absl::Status CheckClass(const v1::Job& job) {
+  if (v1::Job::PriorityClass_IsValid(job.priority_class())) {
+    return absl::OkStatus();
+  }
+  return service::BadField(
+      "job.priority_class",
+      absl::StrCat(int{job.priority_class()},
+                   " is no class; use LOW, NORMAL or HIGH"));
+}
+
+void SetDefaultClass(v1::Job* job) {
+  if (job->priority_class() == v1::Job::PRIORITY_CLASS_UNSPECIFIED) {
+    job->set_priority_class(v1::Job::PRIORITY_CLASS_NORMAL);
+  }
 }
 
 }  // namespace
@@ -68,26 +87,39 @@ grpc::ServerUnaryReactor* JobService::CreateJob(
     });
   }
   if (request->validate_only() && estimator_) {
-    return Estimate(context, request, response);
+    absl::Status valid = MayCall(*context);
+    if (valid.ok()) valid = DoCreate(*request, response);
+    return Estimate(context, "JobService/CreateJob", valid, request->measure(),
+                    response);
   }
   return Answer(context, "JobService/CreateJob", metrics_,
                 [&] { return DoCreate(*request, response); });
 }
 
-grpc::ServerUnaryReactor* JobService::Estimate(
-    grpc::CallbackServerContext* context, const v1::CreateJobRequest* request,
+grpc::ServerUnaryReactor* JobService::CloneJob(
+    grpc::CallbackServerContext* context, const v1::CloneJobRequest* request,
     v1::Job* response) {
-  auto call = DeferredCall::Create(context, "JobService/CreateJob", metrics_);
+  if (request->validate_only() && estimator_) {
+    absl::Status valid = MayCall(*context);
+    if (valid.ok()) valid = DoClone(*request, response);
+    return Estimate(context, "JobService/CloneJob", valid, /*measure=*/false,
+                    response);
+  }
+  return Answer(context, "JobService/CloneJob", metrics_,
+                [&] { return DoClone(*request, response); });
+}
+
+grpc::ServerUnaryReactor* JobService::Estimate(
+    grpc::CallbackServerContext* context, const char* method_name,
+    const absl::Status& valid, bool measure, v1::Job* response) {
+  auto call = DeferredCall::Create(context, method_name, metrics_);
   grpc::ServerUnaryReactor* reactor = call->reactor();
-  absl::Status valid = MayCall(*context);
-  if (valid.ok()) valid = DoCreate(*request, response);
   if (!valid.ok()) {
     call->Finish(valid);
     return reactor;
   }
   auto given_up = std::make_shared<std::atomic<bool>>(false);
   call->OnCancel([given_up] { *given_up = true; });
-  const bool measure = request->measure();
   WorkThread& thread = measure ? measures_ : sizes_;
   thread.Schedule([this, call, given_up, measure, response] {
     const auto stop = [&] { return *given_up || stopping_; };
@@ -101,31 +133,97 @@ grpc::ServerUnaryReactor* JobService::Estimate(
 
 absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
                                   v1::Job* response) {
-  jobs::NewJob new_job;
-  RETORT_ASSIGN_OR_RETURN(new_job.project,
-                          service::ParseParent(request.parent()));
-  if (!request.job_id().empty()) {
-    RETORT_RETURN_IF_ERROR(service::ValidateId(request.job_id(), "job_id"));
+  jobs::NewJob ids;
+  RETORT_ASSIGN_OR_RETURN(ids.project, service::ParseParent(request.parent()));
+  ids.job_id = request.job_id();
+  ids.request_id = request.request_id();
+  ids.request_fingerprint = Fingerprint(request);
+  const auto fill_in = [&](jobs::NewJob* new_job) -> absl::Status {
+    RETORT_RETURN_IF_ERROR(CheckTexts(request.job()));
+    RETORT_RETURN_IF_ERROR(CheckClass(request.job()));
+    new_job->job.set_display_name(request.job().display_name());
+    new_job->job.set_priority(request.job().priority());
+    new_job->job.set_priority_class(request.job().priority_class());
+    *new_job->job.mutable_labels() = request.job().labels();
+    *new_job->job.mutable_spec() = request.job().spec();
+    new_job->submitted = request.job().spec();
+    return resolver_->Resolve(new_job->job.mutable_spec(),
+                              request.validate_only());
+  };
+  return Submit(std::move(ids), request.validate_only(), fill_in, response);
+}
+
+absl::Status JobService::DoClone(const v1::CloneJobRequest& request,
+                                 v1::Job* response) {
+  jobs::NewJob ids;
+  RETORT_ASSIGN_OR_RETURN(const service::ResourceName old,
+                          service::ParseName(service::kJobs, request.name()));
+  ids.project = old.project;
+  ids.job_id = request.job_id();
+  ids.request_id = request.request_id();
+  ids.request_fingerprint = absl::StrCat("clone ", Fingerprint(request));
+  return Submit(
+      std::move(ids), request.validate_only(),
+      [&](jobs::NewJob* clone) { return FillInClone(request, clone); },
+      response);
+}
+
+absl::Status JobService::FillInClone(const v1::CloneJobRequest& request,
+                                     jobs::NewJob* clone) {
+  RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord old,
+                          store_->Get(request.name()));
+  v1::Job job;
+  job.set_display_name(old.job.display_name());
+  job.set_priority(old.job.priority());
+  job.set_priority_class(old.job.priority_class());
+  *job.mutable_labels() = old.job.labels();
+  // Not the resolved spec: a default may be another one once a field changes.
+  RETORT_ASSIGN_OR_RETURN(*job.mutable_spec(),
+                          store_->SubmittedSpec(request.name()));
+  RETORT_RETURN_IF_ERROR(
+      jobs::ApplyChanges(request.changes(), request.update_mask(), &job));
+  RETORT_RETURN_IF_ERROR(CheckTexts(job));
+  RETORT_RETURN_IF_ERROR(CheckClass(job));
+  clone->submitted = job.spec();
+  RETORT_RETURN_IF_ERROR(
+      resolver_->Resolve(job.mutable_spec(), request.validate_only()));
+  if (request.has_from_step()) {
+    const int64_t step = request.from_step();
+    RETORT_ASSIGN_OR_RETURN(const v1::Checkpoint checkpoint,
+                            store_->FindCheckpoint(request.name(), step));
+    clone->start_sha256 = checkpoint.sha256();
+    RETORT_RETURN_IF_ERROR(
+        resolver_->CheckCanGoOn(old.job.spec(), step, job.spec()));
+    clone->start_from =
+        store_->DirOf(*service::ParseName(service::kJobs, request.name()))
+            .checkpoint_dir(step);
+    job.mutable_origin()->set_job(request.name());
+    job.mutable_origin()->set_step(step);
   }
-  RETORT_RETURN_IF_ERROR(CheckTexts(request.job()));
-  new_job.job_id = request.job_id();
-  new_job.request_id = request.request_id();
-  new_job.request_fingerprint = Fingerprint(request);
-  // A repeated request is answered even if its models are gone by now.
-  if (!new_job.request_id.empty() && !request.validate_only()) {
+  clone->job = std::move(job);
+  return absl::OkStatus();
+}
+
+absl::Status JobService::Submit(
+    jobs::NewJob new_job, bool validate_only,
+    const std::function<absl::Status(jobs::NewJob*)>& fill_in,
+    v1::Job* response) {
+  if (!new_job.job_id.empty()) {
+    RETORT_RETURN_IF_ERROR(service::ValidateId(new_job.job_id, "job_id"));
+  }
+  absl::MutexLock lock(store_->models_mutex());
+  // A repeated request is answered even if its models are gone by now. Under
+  // the lock: else a repetition that comes while the first one is at work would
+  // find its id taken.
+  if (!new_job.request_id.empty() && !validate_only) {
     absl::StatusOr<v1::Job> earlier = store_->FindByRequest(new_job);
     if (!absl::IsNotFound(earlier.status())) {
       RETORT_ASSIGN_OR_RETURN(*response, std::move(earlier));
       return absl::OkStatus();
     }
   }
-  new_job.job.set_display_name(request.job().display_name());
-  new_job.job.set_priority(request.job().priority());
-  *new_job.job.mutable_labels() = request.job().labels();
-  *new_job.job.mutable_spec() = request.job().spec();
-  absl::MutexLock lock(store_->models_mutex());
-  RETORT_RETURN_IF_ERROR(
-      resolver_->Resolve(new_job.job.mutable_spec(), request.validate_only()));
+  RETORT_RETURN_IF_ERROR(fill_in(&new_job));
+  SetDefaultClass(&new_job.job);
   if (!new_job.job_id.empty()) {
     RETORT_RETURN_IF_ERROR(store_->CheckIsNew(
         service::ResourceName{new_job.project, service::kJobs, new_job.job_id}
@@ -133,7 +231,7 @@ absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
   }
   RETORT_RETURN_IF_ERROR(resolver_->CheckModelIsNew(
       new_job.project, new_job.job_id, new_job.job.spec()));
-  if (request.validate_only()) {
+  if (validate_only) {
     *response = new_job.job;
     return absl::OkStatus();
   }
@@ -173,9 +271,12 @@ absl::Status JobService::DoList(const v1::ListJobsRequest& request,
     }
     states.push_back(static_cast<jobs::State>(state));
   }
+  RETORT_ASSIGN_OR_RETURN(const jobs::JobFilter filter,
+                          jobs::JobFilter::Parse(request.filter()));
   RETORT_ASSIGN_OR_RETURN(
       jobs::JobPage page,
-      store_->List(project, states, request.page_size(), request.page_token()));
+      store_->List(project, states, filter, request.page_size(),
+                   request.page_token()));
   for (v1::Job& job : page.jobs) *response->add_jobs() = std::move(job);
   response->set_next_page_token(page.next_page_token);
   return absl::OkStatus();
@@ -239,6 +340,12 @@ absl::Status JobService::DoResume(const v1::ResumeJobRequest& request,
   // In other states it is refused for its state, below.
   if (jobs::CanResume(before.job.state())) {
     RETORT_RETURN_IF_ERROR(resolver_->CheckModelsOfResumed(before.job));
+    // First, and while it stands still: a crash in between leaves a job that
+    // can be resumed, from the last checkpoint that it has then.
+    if (request.has_from_step()) {
+      RETORT_RETURN_IF_ERROR(
+          store_->DropAfter(request.name(), request.from_step()));
+    }
   }
   RETORT_ASSIGN_OR_RETURN(*response, scheduler_->Resume(request.name()));
   return absl::OkStatus();
@@ -271,6 +378,11 @@ grpc::ServerWriteReactor<v1::StreamLogsResponse>* JobService::StreamLogs(
   if (status.ok()) status = name.status();
   if (status.ok() && request->tail() < 0) {
     status = service::BadField("tail", "must not be negative; 0 means all");
+  }
+  if (status.ok() && (request->from_byte() < 0 ||
+                      (request->from_byte() > 0 && request->tail() > 0))) {
+    status = service::BadField("from_byte",
+                               "must not be negative, nor go with tail");
   }
   if (status.ok()) status = store_->Get(request->name()).status();
   if (!status.ok()) {

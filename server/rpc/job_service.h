@@ -75,6 +75,9 @@ class JobService final : public v1::JobService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::ListCheckpointsRequest* request,
       v1::ListCheckpointsResponse* response) override;
+  grpc::ServerUnaryReactor* CloneJob(grpc::CallbackServerContext* context,
+                                     const v1::CloneJobRequest* request,
+                                     v1::Job* response) override;
   grpc::ServerUnaryReactor* ExplainQueue(
       grpc::CallbackServerContext* context,
       const v1::ExplainQueueRequest* request,
@@ -82,8 +85,19 @@ class JobService final : public v1::JobService::CallbackService {
 
  private:
   absl::Status DoCreate(const v1::CreateJobRequest& request, v1::Job* response);
+  absl::Status DoClone(const v1::CloneJobRequest& request, v1::Job* response);
+  // What CreateJob and CloneJob have in common. `new_job` has the ids of the
+  // request; `fill_in` does the rest of it, spec resolved, unless the request
+  // is a repetition. No model goes meanwhile.
+  absl::Status Submit(jobs::NewJob new_job, bool validate_only,
+                      const std::function<absl::Status(jobs::NewJob*)>& fill_in,
+                      v1::Job* response);
+  absl::Status FillInClone(const v1::CloneJobRequest& request,
+                           jobs::NewJob* clone);
+  // Answers a request that is only validated, and was found `valid`.
   grpc::ServerUnaryReactor* Estimate(grpc::CallbackServerContext* context,
-                                     const v1::CreateJobRequest* request,
+                                     const char* method_name,
+                                     const absl::Status& valid, bool measure,
                                      v1::Job* response);
   absl::Status DoResume(const v1::ResumeJobRequest& request, v1::Job* response);
   absl::Status DoList(const v1::ListJobsRequest& request,

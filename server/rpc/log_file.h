@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace retort::rpc {
@@ -12,20 +13,25 @@ namespace retort::rpc {
 // thread-safe.
 class LogFile {
  public:
-  // With `tail` > 0 the first Next begins at the last so many lines.
-  LogFile(std::string path, int tail) : path_(std::move(path)), tail_(tail) {}
+  // With `tail` > 0 the first Next begins at the last so many lines, else at
+  // byte `offset`.
+  LogFile(std::string path, int tail, int64_t offset = 0)
+      : path_(std::move(path)), tail_(tail), offset_(offset) {}
 
   // Returns whole lines that follow the last ones, at most about 64 KiB;
   // empty if there are none (yet). `at_end`: return an unfinished last line
   // too.
   std::vector<std::string> Next(bool at_end);
 
+  // Where the next lines begin.
+  int64_t offset() const { return offset_; }
+
  private:
   void SkipToTail();
 
   const std::string path_;
   int tail_;
-  int64_t offset_ = 0;
+  int64_t offset_;
 };
 
 }  // namespace retort::rpc

@@ -46,7 +46,10 @@ void StreamLogsReactor::Step() {
   for (std::string& line : file_.Next(/*at_end=*/last)) {
     message_.add_lines(std::move(line));
   }
-  if (!message_.lines().empty()) {
+  message_.set_next_byte(file_.offset());
+  // One who follows hears at once that somebody is there.
+  const bool greet = follow_ && !std::exchange(greeted_, true);
+  if (!message_.lines().empty() || greet) {
     StartWrite(&message_);
   } else if (last) {
     Finish(grpc::Status::OK);

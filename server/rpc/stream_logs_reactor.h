@@ -36,7 +36,7 @@ class StreamLogsReactor
       : store_(store),
         name_(request.name()),
         follow_(request.follow()),
-        file_(log_path, request.tail()) {}
+        file_(log_path, request.tail(), request.from_byte()) {}
 
   // Writes what is there, or waits, or ends. One step at a time: called by
   // Create, then by the end of each write or wait.
@@ -50,6 +50,7 @@ class StreamLogsReactor
 
   LogFile file_;
   v1::StreamLogsResponse message_;
+  bool greeted_ = false;
 
   absl::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;

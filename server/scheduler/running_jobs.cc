@@ -250,6 +250,10 @@ absl::StatusOr<internal::v1::Assignment> RunningJobs::MakeAssignment(
   *assignment.mutable_spec() = record.job.spec();
   assignment.set_spec_sha256(record.spec_sha256);
   assignment.set_job_dir(store_->DirOf(Parsed(record.job.name())).path());
+  if (record.job.has_origin()) {
+    assignment.set_start_from(
+        store_->DirOf(Parsed(record.job.name())).start_dir());
+  }
   assignment.set_threads(record.job.spec().resources().cpu_threads());
   for (const std::string& model : jobs::ModelsOf(record.job.spec())) {
     RETORT_ASSIGN_OR_RETURN((*assignment.mutable_model_dirs())[model],

@@ -38,6 +38,8 @@ constexpr double kGiB = 1 << 30;
 class SilentOutbox : public Outbox {
  public:
   void SetStep(int64_t) override {}
+  void SetActivity(const char*, bool) override {}
+  void SendRendezvous(const internal::v1::Rendezvous&) override {}
   void SendProgress(const internal::v1::Progress&) override {}
   void SendCheckpoint(const internal::v1::CheckpointWritten&) override {}
   void SendWarning(const std::string&) override {}
@@ -188,6 +190,7 @@ class Estimator {
   void TrainingSizes(const v1::TrainingSpec& training) {
     const int64_t processes = std::max(spec().resources().world_size(), 1);
     const int64_t images = (training.batch_size() + processes - 1) / processes;
+    footprint_.ranks = processes;
     footprint_.images = images / std::max(training.accumulation(), 1);
     footprint_.images = std::max<int64_t>(footprint_.images, 1);
     footprint_.half =
@@ -214,13 +217,14 @@ class Estimator {
   absl::StatusOr<int64_t> MeasuredImages() const {
     const int64_t free = ReadProc("/proc/meminfo", "MemAvailable");
     train::FootprintOptions one = footprint_;
+    one.ranks = 1;
     int64_t needed = 0;
     for (one.images = std::min(estimate_.images_per_process(),
                                estimate_.parameters() < kSmallNetwork
                                    ? kMostSmallImages
                                    : kMostMeasuredImages);
          one.images >= 1; --one.images) {
-      needed = train::EstimateFootprint(one).Total();
+      needed = train::EstimateFootprint(one).Step();
       if (free == 0 || needed <= free) return one.images;
     }
     return absl::ResourceExhaustedError(absl::StrFormat(
@@ -285,7 +289,8 @@ class Estimator {
         peak / kGiB, factor, estimate_.images_per_process()));
     train::FootprintOptions measured = footprint_;
     measured.images = images;
-    (*answer)["step_bytes"] = train::EstimateFootprint(measured).Total();
+    measured.ranks = 1;
+    (*answer)["step_bytes"] = train::EstimateFootprint(measured).Step();
     (*answer)["peak_bytes"] = peak;
   }
 

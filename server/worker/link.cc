@@ -109,6 +109,19 @@ void Link::SendCheckpoint(const internal::v1::CheckpointWritten& checkpoint) {
   if (attached_) waiting_.push_back(std::move(message));
 }
 
+void Link::SetActivity(const char* activity, bool waiting) {
+  absl::MutexLock lock(&mutex_);
+  if (activity_ != activity) activity_since_ = absl::Now();
+  activity_ = activity;
+  activity_waits_ = waiting;
+}
+
+void Link::SendRendezvous(const internal::v1::Rendezvous& rendezvous) {
+  AttachRequest message;
+  *message.mutable_rendezvous() = rendezvous;
+  Enqueue(std::move(message));
+}
+
 void Link::SendWarning(const std::string& text) {
   AttachRequest message;
   message.mutable_warning()->set_message(text);
@@ -330,7 +343,14 @@ std::optional<AttachRequest> Link::NextMessage() {
   // The end is said with every beat until it is acknowledged.
   if (ended_ && !acknowledged_) return *ended_;
   AttachRequest message;
-  message.mutable_heartbeat()->set_step(step_);
+  auto* beat = message.mutable_heartbeat();
+  beat->set_step(step_);
+  if (*activity_ != 0) {
+    beat->set_activity(activity_);
+    beat->set_activity_ms(
+        absl::ToInt64Milliseconds(absl::Now() - activity_since_));
+    beat->set_waiting(activity_waits_);
+  }
   return message;
 }
 

@@ -96,6 +96,8 @@ class Link : public Outbox {
   void SetLease(absl::Duration lease);
 
   void SetStep(int64_t step) override { step_ = step; }
+  void SetActivity(const char* activity, bool waiting) override;
+  void SendRendezvous(const internal::v1::Rendezvous& rendezvous) override;
   void SendProgress(const internal::v1::Progress& progress) override;
   void SendCheckpoint(
       const internal::v1::CheckpointWritten& checkpoint) override;
@@ -156,6 +158,9 @@ class Link : public Outbox {
   bool acknowledged_ ABSL_GUARDED_BY(mutex_) = false;
   bool end_said_ ABSL_GUARDED_BY(mutex_) = false;  // on this stream
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  const char* activity_ ABSL_GUARDED_BY(mutex_) = "";
+  bool activity_waits_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time activity_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   int64_t attachment_ ABSL_GUARDED_BY(mutex_) = 0;  // counts streams
   absl::Time heartbeat_due_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Time last_contact_ ABSL_GUARDED_BY(mutex_);

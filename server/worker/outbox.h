@@ -16,6 +16,12 @@ class Outbox {
 
   // The step that heartbeats carry.
   virtual void SetStep(int64_t step) = 0;
+  // What the task's thread is at, which heartbeats carry, from now on.
+  // `waiting`: it waits for other ranks. `activity` lives as long as the
+  // program.
+  virtual void SetActivity(const char* activity, bool waiting) = 0;
+  // Of rank 0, once its store listens.
+  virtual void SendRendezvous(const internal::v1::Rendezvous& rendezvous) = 0;
   virtual void SendProgress(const internal::v1::Progress& progress) = 0;
   virtual void SendCheckpoint(
       const internal::v1::CheckpointWritten& checkpoint) = 0;

@@ -12,12 +12,17 @@
 
 namespace retort::worker {
 
-// What a training run says, as messages to the server and lines in the log.
+// What a training run says, as messages to the server and lines in the log. Of
+// several ranks, all but rank 0 only beat.
 class TrainReport : public train::ProgressListener {
  public:
   explicit TrainReport(Outbox* outbox) : outbox_(outbox) {}
 
   void OnTick(const train::Tick& tick) override;
+  void OnStep(int64_t step) override { outbox_->SetStep(step); }
+  void OnActivity(const char* activity, bool waiting) override {
+    outbox_->SetActivity(activity, waiting);
+  }
   void OnCheckpoint(int64_t step, const std::string& directory,
                     const nlohmann::json& manifest) override;
   void OnValidation(int64_t step, const train::Metrics& metrics) override;

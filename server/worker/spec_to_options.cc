@@ -10,6 +10,7 @@
 #include "core/data/fashion_mnist.h"
 #include "core/data/image_dataset.h"
 #include "server/base/network_spec.h"
+#include "server/base/validation_metrics.h"
 
 namespace retort::worker {
 namespace {
@@ -90,6 +91,8 @@ void SetTraining(const v1::TrainingSpec& spec, train::TrainOptions* options) {
   options->seed = spec.seed();
   options->checkpoint_every = Or<int64_t>(spec.checkpoint_every(), 500);
   options->keep_checkpoints = Or<int64_t>(spec.keep_checkpoints(), 2);
+  options->keep_every = spec.keep_every();
+  options->keep_best = spec.keep_best();
   options->log_every = Or<int64_t>(spec.log_every(), 10);
   options->ema_rates = {Or(spec.ema_rate(), 0.999)};
   if (spec.ema_halflife_images() > 0) {
@@ -155,6 +158,8 @@ train::TrainOptions ToTrainOptions(const v1::TrainTeacherSpec& spec) {
   options.method = train::Method::kEdm;
   SetOptimizer(spec.optimizer(), "adam", 1e-3, &options);
   SetTraining(spec.training(), &options);
+  options.best_metric =
+      service::BestMetric(spec.training(), service::ValidationMetrics(spec));
   options.edm.p_mean = Or(spec.p_mean(), -1.2);
   options.edm.p_std = Or(spec.p_std(), 1.2);
   options.edm.sigma_data = ToSchedule(spec.noise()).sigma_data;
@@ -194,6 +199,8 @@ absl::StatusOr<train::TrainOptions> ToTrainOptions(
                        : train::Method::kCtm;
   SetOptimizer(spec.optimizer(), "radam", 4e-4, &options);
   SetTraining(spec.training(), &options);
+  options.best_metric =
+      service::BestMetric(spec.training(), service::ValidationMetrics(spec));
   options.curriculum = ToCurriculum(spec.curriculum());
   options.curriculum_start = Or(spec.start_grid_size(), 2);
   options.target_ema_rate = std::max(

@@ -130,6 +130,10 @@ TaskEnded DeferredEnd(const absl::Status& status) {
   return ended;
 }
 
+bool PeersLost(const TaskEnded& ended) {
+  return ended.outcome() == TaskEnded::OUTCOME_UNSPECIFIED;
+}
+
 TaskEnded SucceededEnd() {
   TaskEnded ended;
   ended.set_outcome(TaskEnded::OUTCOME_SUCCEEDED);
@@ -157,6 +161,10 @@ TaskEnded RunTask(const TaskContext& context) {
   }
   if (ended.ok()) return *ended;
   RETORT_LOG(error, "{}", std::string(ended.status().message()));
+  if (absl::IsUnavailable(ended.status()) &&
+      context.assignment.world_size() > 1) {
+    return TaskEnded();
+  }
   return FailedEnd(ended.status(), *context.control);
 }
 

@@ -53,8 +53,12 @@ struct TaskContext {
 
 // Does what the assignment's spec says; a training with a rehearsal ends with
 // SUCCEEDED and no model. Never fails itself: what went wrong is
-// in the result.
+// in the result. One without an outcome is none: PeersLost().
 internal::v1::TaskEnded RunTask(const TaskContext& context);
+
+// Whether the task broke off because another rank of its gang is gone: no end
+// that anybody is to be told.
+bool PeersLost(const internal::v1::TaskEnded& ended);
 
 // The end of a task that was stopped: CANCELLED, or STOPPED for all other
 // reasons. `where` completes "stopped by a signal ...": "at step 40".

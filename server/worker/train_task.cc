@@ -10,6 +10,7 @@
 #include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
 #include "core/train/trainer.h"
+#include "server/worker/join_gang.h"
 #include "server/worker/loaded_model.h"
 #include "server/worker/perceptual_distance.h"
 #include "server/worker/progress_report.h"
@@ -26,6 +27,12 @@ using nlohmann::json;
 json Lineage(const TaskContext& context) {
   return {{"job", context.assignment.job_name()},
           {"spec_sha256", context.assignment.spec_sha256()}};
+}
+
+// What the task is at before its first step, said by rank 0 for the gang.
+void Phase(const TaskContext& context, const char* phase) {
+  context.outbox->SetActivity(phase, /*waiting=*/false);
+  if (context.assignment.rank() == 0) ReportPhase(context.outbox, phase);
 }
 
 // The images to train on: the spec's, or a step's worth to rehearse with.
@@ -61,8 +68,8 @@ absl::Status AddValidation(const TaskContext& context,
                            const math::NoiseSchedule& schedule,
                            const std::shared_ptr<nn::EdmDenoiser>& teacher,
                            train::TrainParts* parts) {
-  if (spec.every() == 0) return absl::OkStatus();
-  ReportPhase(context.outbox, "preparing validation");
+  if (spec.every() == 0 || !parts->comm->lead()) return absl::OkStatus();
+  Phase(context, "preparing validation");
   RETORT_ASSIGN_OR_RETURN(
       std::shared_ptr<Validation> validation,
       Validation::Create(context, spec,
@@ -80,6 +87,7 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
                               train::TrainParts parts) {
   TrainReport report(context.outbox);
   parts.job_dir = base::JobDir(context.assignment.job_dir());
+  parts.start_from = context.assignment.start_from();
   parts.listener = &report;
   parts.control = context.control->flags();
   RETORT_ASSIGN_OR_RETURN(auto trainer, train::Trainer::Create(options, parts));
@@ -87,7 +95,7 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
     RETORT_RETURN_IF_ERROR(Rehearse(options, trainer.get(), context.rehearsal));
     return SucceededEnd();
   }
-  ReportPhase(context.outbox, "training");
+  Phase(context, "training");
   const absl::StatusOr<train::TrainResult> run = trainer->Run();
   if (absl::IsResourceExhausted(run.status())) {
     // A full disk is no reason to give the job up: it goes on from its last
@@ -104,7 +112,7 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
         absl::StrCat("at step ", result.step, "; its checkpoint is written"));
   }
   TaskEnded ended = SucceededEnd();
-  ended.add_model_dirs("result");
+  if (parts.comm->lead()) ended.add_model_dirs("result");
   return ended;
 }
 
@@ -150,20 +158,23 @@ absl::StatusOr<std::shared_ptr<nn::EdmDenoiser>> FirstStudent(
   return student;
 }
 
-}  // namespace
-
-absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
-                                       const v1::TrainTeacherSpec& spec) {
-  ReportPhase(context.outbox, "loading data");
+absl::StatusOr<TaskEnded> TrainTeacherAs(comm::Communicator& gang,
+                                         const TaskContext& context,
+                                         const v1::TrainTeacherSpec& spec) {
+  Phase(context, "loading data");
+  RETORT_ASSIGN_OR_RETURN(const at::Device device,
+                          DeviceOf(context.assignment));
   RETORT_ASSIGN_OR_RETURN(
       const auto dataset,
       Images(context, spec.data(), ToTrainOptions(spec).batch_size));
   const math::NoiseSchedule schedule = ToSchedule(spec.noise());
   train::TrainParts parts;
+  parts.comm = &gang;
   parts.dataset = dataset.get();
   RETORT_ASSIGN_OR_RETURN(parts.student,
                           MakeNetwork(context, NetworkFieldsOf(spec),
                                       spec.training().seed(), *dataset));
+  parts.student->to(device);
   parts.preconditioning = {{"schedule", json(schedule)}};
   parts.lineage = Lineage(context);
   RETORT_RETURN_IF_ERROR(AddValidation(context, spec.training().validation(),
@@ -172,13 +183,15 @@ absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
   return Run(context, ToTrainOptions(spec), parts);
 }
 
-absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
-                                  const v1::DistillSpec& spec) {
+absl::StatusOr<TaskEnded> DistillAs(comm::Communicator& gang,
+                                    const TaskContext& context,
+                                    const v1::DistillSpec& spec) {
+  RETORT_ASSIGN_OR_RETURN(const at::Device device,
+                          DeviceOf(context.assignment));
   RETORT_ASSIGN_OR_RETURN(train::TrainOptions options, ToTrainOptions(spec));
   const bool data_alone = spec.method() == v1::DistillSpec::METHOD_CT;
   const bool from_teacher = !data_alone || !spec.teacher().empty();
-  ReportPhase(context.outbox,
-              from_teacher ? "loading teacher and data" : "loading data");
+  Phase(context, from_teacher ? "loading teacher and data" : "loading data");
   RETORT_ASSIGN_OR_RETURN(const auto dataset,
                           Images(context, spec.data(), options.batch_size));
   LoadedNetwork teacher;
@@ -198,6 +211,7 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
                       ToSchedule(spec.noise()), artefact_dir));
   RETORT_RETURN_IF_ERROR(CheckSameTeacher(spec, teacher.manifest, jump));
   train::TrainParts parts;
+  parts.comm = &gang;
   parts.dataset = dataset.get();
   // Consistency training takes no more than its first weights of a teacher.
   if (!data_alone) parts.teacher = teacher.network;
@@ -205,6 +219,8 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
   RETORT_ASSIGN_OR_RETURN(parts.student,
                           FirstStudent(context, spec, options.method,
                                        teacher.network.get(), *dataset));
+  parts.student->to(device);
+  if (teacher.network != nullptr) teacher.network->to(device);
   const bool zero =
       !spec.has_zero_init_second_time() || spec.zero_init_second_time();
   if (zero && options.method == train::Method::kCtm) {
@@ -236,6 +252,22 @@ absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
                                        teacher.network, &parts));
   teacher.network.reset();  // whoever needs it has it
   return Run(context, options, parts);
+}
+
+}  // namespace
+
+absl::StatusOr<TaskEnded> TrainTeacher(const TaskContext& context,
+                                       const v1::TrainTeacherSpec& spec) {
+  return InGang(context, [&](comm::Communicator& gang) {
+    return TrainTeacherAs(gang, context, spec);
+  });
+}
+
+absl::StatusOr<TaskEnded> Distill(const TaskContext& context,
+                                  const v1::DistillSpec& spec) {
+  return InGang(context, [&](comm::Communicator& gang) {
+    return DistillAs(gang, context, spec);
+  });
 }
 
 }  // namespace retort::worker

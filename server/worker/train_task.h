@@ -5,8 +5,10 @@
 #include "retort/v1/spec.pb.h"
 #include "server/worker/task.h"
 
-// Tasks that train a network. Both go on from the newest whole checkpoint in
-// the job's folder, and leave the model in result/.
+// Tasks that train a network, alone or as one process of a gang. Both go on
+// from the newest whole checkpoint in the job's folder, or begin with that of
+// another job if the assignment says so, and leave the model in result/.
+// Unavailable when another process of the gang is gone.
 namespace retort::worker {
 
 absl::StatusOr<internal::v1::TaskEnded> TrainTeacher(

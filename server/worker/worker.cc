@@ -62,7 +62,9 @@ std::optional<Assignment> Worker::AwaitAssignment() {
 
 int Worker::RunTaskToEnd(const Assignment& assignment) {
   const TaskContext context{assignment, &link_, &control_};
-  return SayEnd(RunTask(context));
+  const TaskEnded ended = RunTask(context);
+  // Whoever is to blame says so; the server starts the gang again.
+  return PeersLost(ended) ? kWorkerPeersLost : SayEnd(ended);
 }
 
 int Worker::RunReplica(const Assignment& assignment) {

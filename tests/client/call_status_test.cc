@@ -35,6 +35,23 @@ TEST(CallStatusTest, AddsTheFieldsThatTheMessageDoesNotName) {
   EXPECT_EQ(ExitCodeOf(status), kExitInvalid);
 }
 
+TEST(CallStatusTest, GivesEachOfSeveralWrongFieldsALine) {
+  google::rpc::BadRequest bad;
+  for (const char* field : {"a", "b"}) {
+    auto* violation = bad.add_field_violations();
+    violation->set_field(field);
+    violation->set_description("is\nwrong");
+  }
+  const auto message = [&](const std::string& text) {
+    return Message(FromCall(
+        WithDetail(grpc::StatusCode::INVALID_ARGUMENT, text, bad), "s"));
+  };
+  const std::string lines = "\n  a: is wrong\n  b: is wrong";
+  EXPECT_EQ(message("a: is\nwrong; b: is\nwrong"),
+            "2 fields are wrong:" + lines);
+  EXPECT_EQ(message("bad spec"), "bad spec:" + lines);
+}
+
 TEST(CallStatusTest, TellsTheReason) {
   google::rpc::ErrorInfo info;
   info.set_reason("NOT_READY");

@@ -6,9 +6,6 @@
 namespace retort::client {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::IsEmpty;
-
 TEST(NamesTest, MakesShortNamesFullAndKeepsFullOnes) {
   EXPECT_EQ(FullName("p", "jobs", "j"), "projects/p/jobs/j");
   EXPECT_EQ(FullName("p", "jobs", "projects/q/jobs/j"), "projects/q/jobs/j");
@@ -53,18 +50,6 @@ TEST(NamesTest, AddsNoMessagesToASpec) {
   ExpandModelNames("p", &spec);
   EXPECT_FALSE(spec.distill().has_lpips());
   EXPECT_FALSE(spec.distill().training().has_validation());
-}
-
-TEST(NamesTest, FindsNearNamesBestFirst) {
-  const std::vector<std::string> known = {"teacher", "training", "distance"};
-  EXPECT_THAT(NearestNames("teachr", known), ElementsAre("teacher"));
-  EXPECT_THAT(NearestNames("trianing", known), ElementsAre("training"));
-  EXPECT_THAT(NearestNames("zzz", known), IsEmpty());
-}
-
-TEST(NamesTest, ListsAllWhenNothingIsNear) {
-  EXPECT_EQ(DidYouMean("zzz", {"a", "b"}), "; known: a, b");
-  EXPECT_EQ(DidYouMean("teachr", {"teacher"}), "; did you mean teacher?");
 }
 
 }  // namespace

@@ -30,5 +30,14 @@ TEST(ResultTextTest, SeveralSeedsHaveOne) {
             "3 seeds)");
 }
 
+TEST(ResultTextTest, NamesOnlyAClassThatIsNotTheUsualOne) {
+  v1::Job job;
+  EXPECT_EQ(ClassText(job), "");
+  job.set_priority_class(v1::Job::PRIORITY_CLASS_NORMAL);
+  EXPECT_EQ(ClassText(job), "");
+  job.set_priority_class(v1::Job::PRIORITY_CLASS_LOW);
+  EXPECT_EQ(ClassText(job), "low");
+}
+
 }  // namespace
 }  // namespace retort::client

@@ -128,6 +128,27 @@ TEST(SpecFileTest, SettingsOverrideAndReplaceLists) {
   EXPECT_EQ(job.spec().evaluate().seed(), 1);
 }
 
+TEST(SpecFileTest, ChangesKnowWhichFieldsTheyAreAbout) {
+  v1::Job changes;
+  google::protobuf::FieldMask mask;
+  for (const char* setting :
+       {"spec.train_teacher.training={iterations: 4, seed: 0}",
+        "spec.train_teacher.network.channel_mult=[1, 2]", "labels.team=vision",
+        "labels={a.b: c}", "display_name=new"}) {
+    ASSERT_THAT(ApplyChange(setting, &changes, &mask), IsOk());
+  }
+  EXPECT_THAT(mask.paths(),
+              ElementsAre("spec.train_teacher.training.iterations",
+                          "spec.train_teacher.training.seed",
+                          "spec.train_teacher.network.channel_mult",
+                          "labels.team", "labels.a.b", "display_name"));
+  EXPECT_EQ(changes.spec().train_teacher().training().iterations(), 4);
+  EXPECT_EQ(changes.labels().at("a.b"), "c");
+  EXPECT_THAT(ApplyChange("spec.distil.seed=1", &changes, &mask),
+              StatusIs(kInvalid, HasSubstr("did you mean distill")));
+  EXPECT_EQ(ExitCodeOf(ApplyChange("seed", &changes, &mask)), kExitUsage);
+}
+
 TEST(SpecFileTest, SettingsNameThemselvesInErrors) {
   v1::Job job;
   EXPECT_THAT(

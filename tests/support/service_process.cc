@@ -53,7 +53,7 @@ ServiceProcess::~ServiceProcess() {
 }
 
 void ServiceProcess::AddServerOptions(const std::vector<std::string>& options) {
-  server_options_.insert(server_options_.end(), options.begin(), options.end());
+  options_.insert(options_.end(), options.begin(), options.end());
 }
 
 void ServiceProcess::AddCliOptions(const std::vector<std::string>& options) {
@@ -66,13 +66,8 @@ void ServiceProcess::Start(const std::string& listen) {
   std::filesystem::remove(addresses, ignored);  // a killed one's
   std::vector<std::string> argv = {
       Binary("retortd"), "--data_dir=" + data_dir(), "--listen=" + listen,
-<<<<<<< HEAD
       "--http_listen=127.0.0.1:0"};
   argv.insert(argv.end(), options_.begin(), options_.end());
-=======
-      "--http_listen=127.0.0.1:0", "--cpu_slots=1"};
-  argv.insert(argv.end(), server_options_.begin(), server_options_.end());
->>>>>>> 3a4afca1dfdb39a22b511bfc020140ff74c2a116
   server_ = std::make_unique<ChildProcess>(argv, dir_ / "retortd.log",
                                            dir_ / "retortd.log");
   const bool ready = PollUntil(kPatience, [&] {

@@ -35,12 +35,13 @@ class ServiceProcess {
   ServiceProcess(const ServiceProcess&) = delete;
   ServiceProcess& operator=(const ServiceProcess&) = delete;
 
-  // More options of retortd, from the next Start on. Without: one CPU slot.
+  // Options of retortd from the next Start on: instead of the default (one CPU
+  // slot), or beside what there is.
   void SetOptions(std::vector<std::string> options) {
     options_ = std::move(options);
   }
-  // Options of retortd, and of the command line, from the next start on.
   void AddServerOptions(const std::vector<std::string>& options);
+  // Options of the command line from the next call on.
   void AddCliOptions(const std::vector<std::string>& options);
 
   // Starts retortd, and waits until it answers. Start after Kill or Stop
@@ -107,7 +108,7 @@ class ServiceProcess {
   std::vector<std::string> options_ = {"--cpu_slots=1"};
   std::unique_ptr<ChildProcess> server_;
   std::string grpc_, http_, socket_;
-  std::vector<std::string> server_options_, cli_options_;
+  std::vector<std::string> cli_options_;
   int files_ = 0;
 };
 

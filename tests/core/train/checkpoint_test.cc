@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -28,7 +29,7 @@ class CheckpointTest : public ::testing::Test {
             {{"note", "hello"}}};
   }
   CheckpointStore Store(int64_t keep = 3) {
-    return CheckpointStore(job_, keep, [this](const std::string& message) {
+    return CheckpointStore(job_, {keep}, [this](const std::string& message) {
       warnings_.push_back(message);
     });
   }
@@ -60,6 +61,43 @@ TEST_F(CheckpointTest, KeepsTheNewestAndRemovesTheRest) {
   CheckpointStore store = Store(/*keep=*/2);
   for (int64_t step : {1, 2, 3, 4}) ASSERT_THAT(store.Save(Make(step)), IsOk());
   EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(3, 4));
+}
+
+// The metric of step n is |n - 5|.
+class RetentionTest : public CheckpointTest {
+ protected:
+  void SaveUpTo(int64_t last, const Retention& retention) {
+    CheckpointStore store(job_, retention, [](const std::string&) {});
+    for (int64_t step = 1; step <= last; ++step) {
+      Checkpoint checkpoint = Make(step);
+      SetCheckpointMetric("loss", std::abs(step - 5.0), &checkpoint.state);
+      ASSERT_THAT(store.Save(checkpoint), IsOk());
+    }
+  }
+};
+
+TEST_F(RetentionTest, KeepsThoseOfEveryNthStepForGood) {
+  SaveUpTo(8, {.newest = 1, .every = 3});
+  EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(3, 6, 8));
+}
+
+TEST_F(RetentionTest, KeepsTheBestOnes) {
+  SaveUpTo(9, {.newest = 1, .best = 2, .metric = "loss"});
+  // 6 is as good as 4, and newer.
+  EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(5, 6, 9));
+}
+
+TEST_F(RetentionTest, KnowsTheMetricsOfCheckpointsFromBefore) {
+  SaveUpTo(6, {.newest = 6});
+  CheckpointStore store(job_, {.newest = 1, .best = 1, .metric = "loss"},
+                        [](const std::string&) {});
+  ASSERT_THAT(store.Save(Make(7)), IsOk());  // without a metric
+  EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(5, 7));
+}
+
+TEST_F(RetentionTest, AMetricOfAnotherNameDoesNotCount) {
+  SaveUpTo(4, {.newest = 1, .best = 2, .metric = "validation_fd_1"});
+  EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(4));
 }
 
 TEST_F(CheckpointTest, SavingTheSameStepTwiceReplacesIt) {

@@ -81,6 +81,27 @@ TEST(FootprintTest, CountsEverySetOfWeights) {
   EXPECT_EQ(EstimateFootprint(options).weights, 4 * p);
 }
 
+TEST(FootprintTest, SeveralRanksHoldWhatTheySendEachOther) {
+  FootprintOptions options = TinyFootprint();
+  options.method = Method::kCtm;
+  const int64_t p = 4 * nn::CountParameters(options.network);
+  const int64_t alone = EstimateFootprint(options).gradients;
+  options.ranks = 2;
+  // Of both losses, whose weights depend on both.
+  EXPECT_EQ(EstimateFootprint(options).gradients - alone, 2 * p);
+  options.denoising = false;
+  options.ranks = 1;
+  const int64_t without = EstimateFootprint(options).gradients;
+  options.ranks = 8;
+  EXPECT_EQ(EstimateFootprint(options).gradients - without, p);
+}
+
+TEST(FootprintTest, CountsTheCopyThatACheckpointIsWrittenFrom) {
+  const FootprintOptions options = TinyFootprint();
+  const Footprint f = EstimateFootprint(options);
+  EXPECT_EQ(f.Total() - f.Step(), CheckpointBytes(options));
+}
+
 TEST(FootprintTest, ActivationsGrowWithImagesAndHalveWithHalfPrecision) {
   FootprintOptions options = TinyFootprint();
   const int64_t one = EstimateFootprint(options).activations;

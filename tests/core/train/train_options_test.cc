@@ -43,6 +43,10 @@ TEST(TrainOptionsTest, RefusesBadNumbersByName) {
   ExpectRefused({.log_every = 0}, "log_every");
   ExpectRefused({.checkpoint_every = -1}, "checkpoint_every");
   ExpectRefused({.keep_checkpoints = 0}, "keep_checkpoints");
+  ExpectRefused({.checkpoint_every = 500, .keep_every = 750}, "keep_every");
+  ExpectRefused({.checkpoint_every = 0, .keep_every = 750}, "keep_every");
+  ExpectRefused({.keep_best = -1}, "keep_best");
+  ExpectRefused({.keep_best = 1, .best_metric = ""}, "best_metric");
 }
 
 TEST(TrainOptionsTest, WantsAtLeastOneAverage) {

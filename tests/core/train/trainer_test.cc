@@ -48,9 +48,11 @@ class Recorder : public ProgressListener {
   }
   void OnWarning(const std::string& message) override {
     warnings.push_back(message);
+    if (at_warning) at_warning();
   }
 
   std::function<void(const Tick&)> at_tick;
+  std::function<void()> at_warning;
   std::vector<Tick> ticks;
   std::vector<int64_t> checkpoints;
   std::vector<int64_t> validations;
@@ -401,8 +403,8 @@ TEST_F(TrainerTest, FullDiskWhileTrainingIsAWarningAndTheNextTryCounts) {
     if (tick.step == 2) {
       full_disk = std::make_unique<base::ScopedWriteFault>(1000, ENOSPC);
     }
-    if (tick.step == 3) full_disk.reset();
   };
+  recorder_.at_warning = [&] { full_disk.reset(); };
   ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
   EXPECT_THAT(recorder_.checkpoints, ElementsAre(4, 6));
   ASSERT_EQ(recorder_.warnings.size(), 1u);

@@ -56,6 +56,14 @@ TEST(DataFieldsTest, ResolutionIsTheModelsWhereThereIsOne) {
   EXPECT_THAT(ResolveText(kStudentOf64, ""), Refused("resolution", "is 64"));
 }
 
+TEST(DataFieldsTest, GreyImagesAreNotForAModelOfColourImages) {
+  const DataUse colour = {.model_channels = 3};
+  EXPECT_THAT(ResolveText(colour, ""), Refused("dataset", "of 3 channels"));
+  EXPECT_THAT(ResolveText(colour, "dataset: DATASET_IMAGES path: '/a'"),
+              IsOk());
+  EXPECT_THAT(ResolveText({.model_channels = 1}, ""), IsOk());
+}
+
 TEST(DataFieldsTest, ATeacherOfImagesMustSayPathAndResolution) {
   EXPECT_THAT(ResolveText(kTeacher, "dataset: DATASET_IMAGES path: '/a.zip'"),
               Refused("resolution", "is missing"));

@@ -3,9 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "server/base/error.h"
-#include "tests/support/fake_clock.h"
+#include "tests/server/jobs/job_store_fixture.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -19,57 +20,7 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using J = v1::Job;
 
-class JobStoreTest : public ::testing::Test {
- protected:
-  void SetUp() override { Reopen(); }
-
-  // As a restart of the service does.
-  void Reopen() {
-    store_.reset();
-    db_.reset();
-    auto db = db::Database::Open(data_dir_.db_path());
-    ASSERT_THAT(db, IsOk());
-    db_ = *std::move(db);
-    auto store = JobStore::Create(db_.get(), &clock_, data_dir_);
-    ASSERT_THAT(store, IsOk());
-    store_ = *std::move(store);
-  }
-
-  static NewJob MakeJob(const std::string& id) {
-    NewJob job;
-    job.project = "default";
-    job.job_id = id;
-    job.job.mutable_spec()
-        ->mutable_train_teacher()
-        ->mutable_training()
-        ->set_iterations(100);
-    return job;
-  }
-  std::string Create(const std::string& id) {
-    auto job = store_->CreateJob(MakeJob(id));
-    EXPECT_THAT(job, IsOk());
-    return job.ok() ? job->name() : "";
-  }
-  absl::Status MoveTo(const std::string& name, State state) {
-    return store_
-        ->Update(name,
-                 [&](JobRecord& record, auto*) {
-                   record.job.set_state(state);
-                   return absl::OkStatus();
-                 })
-        .status();
-  }
-  State StateOf(const std::string& name) {
-    auto record = store_->Get(name);
-    return record.ok() ? record->job.state() : J::STATE_UNSPECIFIED;
-  }
-
-  retort::testing::TempDir dir_;
-  const base::DataDir data_dir_{dir_.path()};
-  retort::testing::FakeClock clock_;
-  std::unique_ptr<db::Database> db_;
-  std::unique_ptr<JobStore> store_;
-};
+class JobStoreTest : public JobStoreFixture {};
 
 TEST_F(JobStoreTest, PutsANewJobInTheQueueWithItsFolder) {
   const std::string name = Create("a");
@@ -157,11 +108,12 @@ TEST_F(JobStoreTest, DoesNotGiveAJobTheFolderOfADeletedOne) {
 
 TEST_F(JobStoreTest, ListsNewestFirstPageByPage) {
   for (const char* id : {"a", "b", "c"}) Create(id);
-  RETORT_ASSERT_OK_AND_ASSIGN(JobPage page, store_->List("default", {}, 2, ""));
+  RETORT_ASSERT_OK_AND_ASSIGN(JobPage page,
+                              store_->List("default", {}, {}, 2, ""));
   ASSERT_THAT(page.jobs, SizeIs(2));
   EXPECT_EQ(page.jobs[0].name(), "projects/default/jobs/c");
   RETORT_ASSERT_OK_AND_ASSIGN(
-      page, store_->List("default", {}, 2, page.next_page_token));
+      page, store_->List("default", {}, {}, 2, page.next_page_token));
   ASSERT_THAT(page.jobs, SizeIs(1));
   EXPECT_EQ(page.jobs[0].name(), "projects/default/jobs/a");
   EXPECT_EQ(page.next_page_token, "");
@@ -172,7 +124,8 @@ TEST_F(JobStoreTest, ListsOnlyTheStatesAskedFor) {
   ASSERT_THAT(MoveTo(Create("b"), J::STATE_CANCELLED), IsOk());
   RETORT_ASSERT_OK_AND_ASSIGN(
       const JobPage page,
-      store_->List("default", {J::STATE_CANCELLED, J::STATE_FAILED}, 0, ""));
+      store_->List("default", {J::STATE_CANCELLED, J::STATE_FAILED}, {}, 0,
+                   ""));
   ASSERT_THAT(page.jobs, SizeIs(1));
   EXPECT_EQ(page.jobs[0].name(), "projects/default/jobs/b");
 }
@@ -307,6 +260,76 @@ TEST_F(JobStoreTest, TellsWatchersOfEachChange) {
   store_->feed()->Unsubscribe(name, watcher.get());
   ASSERT_THAT(MoveTo(name, J::STATE_RUNNING), IsOk());
   EXPECT_EQ(watcher->news, 1);
+}
+
+JobFilter Filter(const std::string& text) {
+  auto filter = JobFilter::Parse(text);
+  EXPECT_THAT(filter, IsOk());
+  return filter.value_or(JobFilter());
+}
+
+TEST_F(JobStoreTest, PagesThroughAFilteredListAndMissesNothing) {
+  std::vector<std::string> expected;
+  for (int i = 0; i < 600; ++i) {
+    NewJob job = MakeJob(absl::StrCat("j", i));
+    if (i % 200 == 7) {
+      (*job.job.mutable_labels())["pick"] = "me";
+      expected.insert(expected.begin(),
+                      absl::StrCat("projects/default/jobs/j", i));
+    }
+    ASSERT_THAT(store_->CreateJob(job), IsOk());
+  }
+  const JobFilter filter = Filter("labels.pick = me");
+  std::vector<std::string> found;
+  std::string token;
+  int pages = 0;
+  do {
+    RETORT_ASSERT_OK_AND_ASSIGN(const JobPage page,
+                                store_->List("default", {}, filter, 2, token));
+    for (const v1::Job& job : page.jobs) found.push_back(job.name());
+    token = page.next_page_token;
+    ++pages;
+  } while (!token.empty());
+  EXPECT_EQ(found, expected);
+  EXPECT_EQ(pages, 2);
+}
+
+TEST_F(JobStoreTest, APageOfAnotherFilterIsRefused) {
+  Create("a");
+  Create("b");
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const JobPage page,
+      store_->List("default", {}, Filter("priority < 9"), 1, ""));
+  ASSERT_NE(page.next_page_token, "");
+  EXPECT_THAT(store_->List("default", {}, Filter("priority < 8"), 1,
+                           page.next_page_token),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(JobStoreTest, AFiltersStatesNarrowThoseAskedFor) {
+  Create("a");
+  ASSERT_THAT(MoveTo(Create("b"), J::STATE_PAUSED), IsOk());
+  const std::vector<State> both = {J::STATE_QUEUED, J::STATE_PAUSED};
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      JobPage page,
+      store_->List("default", both, Filter("state = paused"), 0, ""));
+  ASSERT_THAT(page.jobs, SizeIs(1));
+  EXPECT_EQ(page.jobs[0].name(), "projects/default/jobs/b");
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      page, store_->List("default", {J::STATE_QUEUED}, Filter("state = paused"),
+                         0, ""));
+  EXPECT_THAT(page.jobs, SizeIs(0));
+}
+
+TEST_F(JobStoreTest, KeepsTheSpecAsItWasSubmitted) {
+  NewJob job = MakeJob("a");
+  job.submitted.mutable_train_teacher()->set_p_std(2);
+  ASSERT_THAT(store_->CreateJob(job), IsOk());
+  Reopen();
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::JobSpec spec,
+                              store_->SubmittedSpec("projects/default/jobs/a"));
+  EXPECT_EQ(spec.train_teacher().p_std(), 2);
+  EXPECT_FALSE(spec.train_teacher().has_training());
 }
 
 }  // namespace

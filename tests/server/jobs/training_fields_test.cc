@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "server/base/validation_metrics.h"
 #include "server/jobs/spec_resolver.h"
 #include "tests/support/fake_models.h"
 #include "tests/support/status_matchers.h"
@@ -121,17 +122,73 @@ TEST(TrainingFieldsTest, TheLossScaleIsOfFloat16AndAPowerOfTwo) {
                        HasSubstr("PRECISION_FP16 only")));
 }
 
+v1::JobSpec StudentThatKeeps(int32_t best, const std::string& metric) {
+  v1::JobSpec spec;
+  spec.mutable_distill()->set_teacher("projects/default/models/t");
+  auto* training = spec.mutable_distill()->mutable_training();
+  training->set_keep_best(best);
+  training->set_best_metric(metric);
+  training->mutable_validation()->set_every(100);
+  return spec;
+}
+
+absl::Status ResolveKept(v1::DistillSpec* task) {
+  SpecProblems problems;
+  task->mutable_training()->set_checkpoint_every(500);
+  ResolveKeeping("distill.training", service::ValidationMetrics(*task),
+                 task->mutable_training(), &problems);
+  return problems.ToStatus();
+}
+
+TEST(TrainingFieldsTest, TheBestAreByDefaultThoseOfTheFirstValidation) {
+  v1::JobSpec spec = StudentThatKeeps(2, "");
+  ASSERT_THAT(ResolveKept(spec.mutable_distill()), IsOk());
+  EXPECT_EQ(spec.distill().training().best_metric(), "validation_rms_1");
+  spec.mutable_distill()->mutable_training()->clear_best_metric();
+  spec.mutable_distill()->mutable_training()->clear_validation();
+  ASSERT_THAT(ResolveKept(spec.mutable_distill()), IsOk());
+  EXPECT_EQ(spec.distill().training().best_metric(), "loss");
+  spec = StudentThatKeeps(0, "");
+  ASSERT_THAT(ResolveKept(spec.mutable_distill()), IsOk());
+  EXPECT_EQ(spec.distill().training().best_metric(), "");
+}
+
+TEST(TrainingFieldsTest, RefusesASeriesThatTheJobWillNotHave) {
+  v1::JobSpec spec = StudentThatKeeps(2, "validation_fd_1");
+  EXPECT_THAT(ResolveKept(spec.mutable_distill()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("use one of loss, validation_rms_1")));
+  spec.mutable_distill()
+      ->mutable_training()
+      ->mutable_validation()
+      ->set_feature_extractor("projects/default/models/f");
+  EXPECT_THAT(ResolveKept(spec.mutable_distill()), IsOk());
+}
+
+TEST(TrainingFieldsTest, WhatIsKeptForGoodMustBeWrittenAtAll) {
+  v1::JobSpec spec = StudentThatKeeps(-1, "");
+  spec.mutable_distill()->mutable_training()->set_keep_every(750);
+  EXPECT_THAT(
+      ResolveKept(spec.mutable_distill()),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("keep_every: is 750; must be a multiple of "
+                               "checkpoint_every, 500"),
+                     HasSubstr("keep_best: is -1"))));
+}
+
 TEST(TrainingFieldsTest, TheResolverChecksThemAndTheLearningRate) {
   retort::testing::FakeModels models;
   v1::JobSpec spec;
   auto* task = spec.mutable_train_teacher();
   task->mutable_training()->set_iterations(10);
   task->mutable_training()->set_accumulation(7);
+  task->mutable_training()->set_keep_every(3);
   task->mutable_optimizer()->set_learning_rate(1.5);
   EXPECT_THAT(
       SpecResolver({.cpu_slots = 2}, &models).Resolve(&spec),
       StatusIs(absl::StatusCode::kInvalidArgument,
                AllOf(HasSubstr("train_teacher.training.accumulation: is 7"),
+                     HasSubstr("train_teacher.training.keep_every: is 3"),
                      HasSubstr("learning_rate: is 1.5; must be in (0, 1]"))));
 }
 

@@ -56,6 +56,17 @@ TEST(ModelManifestTest, AsksForKindAndNetworkWhereNoManifestIsGiven) {
               StatusIs(kBad, HasSubstr("header.network")));
 }
 
+TEST(ModelManifestTest, OnlyATrajectoryModelTakesASecondTime) {
+  v1::ImportModelHeader header = CtmHeader();
+  nlohmann::json network = testing::SmallNetwork();
+  network["two_times"] = true;
+  *header.mutable_network() = *ToStruct(network);
+  EXPECT_THAT(ManifestOfImport(header, WeightsWith(kHash)), testing::IsOk());
+  header.set_kind(v1::Model::KIND_CM);
+  EXPECT_THAT(ManifestOfImport(header, WeightsWith(kHash)),
+              StatusIs(kBad, HasSubstr("import it as ctm")));
+}
+
 TEST(ModelManifestTest, WeightsForLpipsNeedNoNetwork) {
   v1::ImportModelHeader header;
   header.set_kind(v1::Model::KIND_PERCEPTUAL);

@@ -12,12 +12,9 @@
 #include "server/base/error.h"
 #include "server/jobs/timestamps.h"
 #include "server/rpc/status.h"
+#include "tests/server/rpc/job_service_fixture.h"
 #include "tests/server/rpc/not_there_yet.h"
-#include "tests/support/fake_clock.h"
-#include "tests/support/fake_executor.h"
-#include "tests/support/fake_models.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace retort::rpc {
 namespace {
@@ -29,102 +26,7 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using J = v1::Job;
 
-// The service over real parts but for the workers, called through gRPC within
-// the process.
-class JobServiceTest : public ::testing::Test {
- protected:
-  JobServiceTest() {
-    db_ = *db::Database::Open(data_dir_.db_path());
-    store_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
-    scheduler::SchedulerOptions options;
-    options.cpu_slots = 2;
-    scheduler_ = std::make_unique<scheduler::Scheduler>(
-        options, &clock_, store_.get(), &models_, &executor_, &metrics_);
-    service_ = std::make_unique<JobService>(
-        store_.get(), scheduler_.get(), &resolver_, &metrics_,
-        [this](const v1::JobSpec& spec, bool measure,
-               const std::function<bool()>& stop) {
-          return estimator_(spec, measure, stop);
-        });
-    grpc::ServerBuilder builder;
-    builder.RegisterService(service_.get());
-    server_ = builder.BuildAndStart();
-    stub_ = v1::JobService::NewStub(
-        server_->InProcessChannel(grpc::ChannelArguments()));
-  }
-  ~JobServiceTest() override {
-    server_->Shutdown(std::chrono::system_clock::now());
-    server_->Wait();
-  }
-
-  static v1::CreateJobRequest Request(const std::string& id) {
-    v1::CreateJobRequest request;
-    request.set_parent("projects/default");
-    request.set_job_id(id);
-    request.mutable_job()
-        ->mutable_spec()
-        ->mutable_train_teacher()
-        ->mutable_training()
-        ->set_iterations(10);
-    return request;
-  }
-  absl::StatusOr<v1::Job> Create(const v1::CreateJobRequest& request) {
-    grpc::ClientContext context;
-    v1::Job job;
-    const absl::Status status =
-        FromGrpc(stub_->CreateJob(&context, request, &job));
-    if (!status.ok()) return status;
-    return job;
-  }
-  absl::StatusOr<v1::Job> Pause(const std::string& name) {
-    grpc::ClientContext context;
-    v1::PauseJobRequest request;
-    request.set_name(name);
-    v1::Job job;
-    const absl::Status status =
-        FromGrpc(stub_->PauseJob(&context, request, &job));
-    if (!status.ok()) return status;
-    return job;
-  }
-  absl::StatusOr<v1::Job> Resume(const std::string& name) {
-    grpc::ClientContext context;
-    v1::ResumeJobRequest request;
-    request.set_name(name);
-    v1::Job job;
-    const absl::Status status =
-        FromGrpc(stub_->ResumeJob(&context, request, &job));
-    if (!status.ok()) return status;
-    return job;
-  }
-  absl::Status MoveTo(const std::string& name, jobs::State state) {
-    return store_
-        ->Update(name,
-                 [&](jobs::JobRecord& record, auto*) {
-                   record.job.set_state(state);
-                   return absl::OkStatus();
-                 })
-        .status();
-  }
-
-  JobEstimator estimator_ = [](const v1::JobSpec&, bool,
-                               const std::function<bool()>&) {
-    return v1::JobEstimate();
-  };
-  retort::testing::TempDir dir_;
-  const base::DataDir data_dir_{dir_.path()};
-  retort::testing::FakeClock clock_;
-  metrics::ServiceMetrics metrics_;
-  executor::WorkerLinks links_;
-  retort::testing::FakeExecutor executor_{&links_};
-  retort::testing::FakeModels models_;
-  const jobs::SpecResolver resolver_{{.cpu_slots = 2}, &models_};
-  std::unique_ptr<db::Database> db_;
-  std::unique_ptr<jobs::JobStore> store_;
-  std::unique_ptr<scheduler::Scheduler> scheduler_;
-  std::unique_ptr<JobService> service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<v1::JobService::Stub> stub_;
-};
+class JobServiceTest : public JobServiceFixture {};
 
 TEST_F(JobServiceTest, CreatesAJobWithItsSpecResolved) {
   RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
@@ -388,6 +290,72 @@ TEST_F(JobServiceTest, AJobWithAModelOfItsOwnHasSucceededAndIsNotResumed) {
   models_.Add("projects/default/models/a", v1::Model::KIND_TEACHER);
   EXPECT_EQ(service::ReasonOf(Resume(job.name()).status()),
             v1::ERROR_REASON_STATE_CONFLICT);
+}
+
+TEST_F(JobServiceTest, ListsWhatAFilterHoldsFor) {
+  CreateStudent("student");
+  ASSERT_THAT(Create(Request("teacher")), IsOk());
+  v1::ListJobsRequest request;
+  request.set_parent("projects/default");
+  request.set_filter("task = distill AND labels.team = vision");
+  v1::ListJobsResponse response;
+  grpc::ClientContext listed, refused;
+  ASSERT_THAT(FromGrpc(stub_->ListJobs(&listed, request, &response)), IsOk());
+  ASSERT_THAT(response.jobs(), SizeIs(1));
+  EXPECT_EQ(response.jobs(0).name(), "projects/default/jobs/student");
+  request.set_filter("task ~ distill");
+  const absl::Status status =
+      FromGrpc(stub_->ListJobs(&refused, request, &response));
+  EXPECT_EQ(service::FieldViolationsOf(status)[0].field, "filter");
+}
+
+TEST_F(JobServiceTest, DeletesNoJobThatChangedSinceItWasRead) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  ASSERT_THAT(MoveTo(job.name(), J::STATE_CANCELLED), IsOk());
+  v1::DeleteJobRequest request;
+  request.set_name(job.name());
+  request.set_etag(job.etag());
+  google::protobuf::Empty nothing;
+  grpc::ClientContext refused, deleted;
+  const absl::Status status =
+      FromGrpc(stub_->DeleteJob(&refused, request, &nothing));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_ETAG_MISMATCH);
+  request.set_etag(store_->Get(job.name())->job.etag());
+  EXPECT_THAT(FromGrpc(stub_->DeleteJob(&deleted, request, &nothing)), IsOk());
+}
+
+TEST_F(JobServiceTest, GoesOnWithALogWhereABrokenStreamWas) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  std::ofstream(base::JobDir(data_dir_.job_dir("a")).log_path())
+      << "one\ntwo\nthree\n";
+  v1::StreamLogsRequest request;
+  request.set_name(job.name());
+  request.set_from_byte(4);
+  grpc::ClientContext context;
+  const auto stream = stub_->StreamLogs(&context, request);
+  v1::StreamLogsResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_THAT(response.lines(), ElementsAre("two", "three"));
+  EXPECT_EQ(response.next_byte(), 14);
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
+TEST_F(JobServiceTest, OneWhoFollowsALogHearsAtOnceThatItIsEmpty) {
+  RETORT_ASSERT_OK_AND_ASSIGN(const v1::Job job, Create(Request("a")));
+  v1::StreamLogsRequest request;
+  request.set_name(job.name());
+  request.set_follow(true);
+  grpc::ClientContext context;
+  const auto stream = stub_->StreamLogs(&context, request);
+  v1::StreamLogsResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_THAT(response.lines(), SizeIs(0));
+  context.TryCancel();
+  while (stream->Read(&response)) {
+  }
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
 TEST_F(JobServiceTest, AnswersWhatIsNotThereYetWithAReason) {

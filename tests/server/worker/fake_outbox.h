@@ -2,6 +2,7 @@
 #define RETORT_TESTS_SERVER_WORKER_FAKE_OUTBOX_H_
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,15 @@ namespace retort::worker {
 class FakeOutbox : public Outbox {
  public:
   void SetStep(int64_t step) override { step_ = step; }
+  void SetActivity(const char* activity, bool waiting) override {
+    absl::MutexLock lock(&mutex_);
+    activities.push_back({activity, waiting});
+  }
+  void SendRendezvous(const internal::v1::Rendezvous& r) override {
+    absl::MutexLock lock(&mutex_);
+    rendezvous.push_back(r);
+    if (on_rendezvous) on_rendezvous(r);
+  }
   void SendProgress(const internal::v1::Progress& p) override {
     absl::MutexLock lock(&mutex_);
     progress.push_back(p);
@@ -36,6 +46,11 @@ class FakeOutbox : public Outbox {
     answers.push_back(std::move(answer));
   }
 
+  int64_t step() const { return step_; }
+
+  std::function<void(const internal::v1::Rendezvous&)> on_rendezvous;
+  std::vector<std::pair<std::string, bool>> activities;
+  std::vector<internal::v1::Rendezvous> rendezvous;
   std::vector<internal::v1::Progress> progress;
   std::vector<internal::v1::CheckpointWritten> checkpoints;
   std::vector<std::string> warnings;

@@ -38,6 +38,21 @@ TEST(SpecToOptionsTest, EmptyDistillSpecGetsTheDocumentedDefaults) {
   EXPECT_EQ(options.ctm.denoising_weight, 1);
 }
 
+TEST(SpecToOptionsTest, TakesOverWhichCheckpointsStay) {
+  v1::DistillSpec distill;
+  distill.set_teacher("t");
+  v1::TrainingSpec* training = distill.mutable_training();
+  training->set_keep_every(1000);
+  training->set_keep_best(3);
+  EXPECT_EQ(ToTrainOptions(distill)->keep_every, 1000);
+  EXPECT_EQ(ToTrainOptions(distill)->keep_best, 3);
+  EXPECT_EQ(ToTrainOptions(distill)->best_metric, "loss");
+  training->mutable_validation()->set_every(100);
+  EXPECT_EQ(ToTrainOptions(distill)->best_metric, "validation_rms_1");
+  training->set_best_metric("loss");
+  EXPECT_EQ(ToTrainOptions(distill)->best_metric, "loss");
+}
+
 TEST(SpecToOptionsTest, MinusOneSwitchesOffWhatZeroWouldDefault) {
   v1::DistillSpec distill;
   distill.set_dsm_weight(-1);
