@@ -68,6 +68,8 @@ std::vector<std::string> SubmitArguments(const GangSpec& spec,
       absl::StrCat("--output=", spec.log_path),
       "--open-mode=append",
       "--chdir=/",
+      // RETORT_WORKER_CA and its like, whatever SBATCH_EXPORT says.
+      "--export=ALL",
       // So that an operator's `scontrol requeue` works, and preemption by it.
       "--requeue",
       kWarning,
