@@ -65,8 +65,14 @@ std::string SlurmExecutor::DisplayId(const std::string& handle) const {
 }
 
 absl::StatusOr<std::string> SlurmExecutor::Start(const GangSpec& spec) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!answers_) return absl::UnavailableError("Slurm does not answer");
+  }
   slurm::ScriptOptions script = options_.script;
-  if (spec.gpus > 0 && Nodes().empty()) PollNodes();
+  if (spec.gpus > 0 && Nodes().empty()) {
+    RETORT_RETURN_IF_ERROR(PollNodes());
+  }
   for (const NodeInfo& node : Nodes()) {
     script.gpus_per_node = std::max(script.gpus_per_node, node.gpus);
   }
@@ -178,9 +184,12 @@ void SlurmExecutor::Keep(const Incarnation& incarnation, const Gang& gang) {
 }
 
 void SlurmExecutor::NoteAnswer(const absl::Status& status) {
-  if (status.ok() == answers_) return;
-  answers_ = status.ok();
-  if (answers_) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (status.ok() == answers_) return;
+    answers_ = status.ok();
+  }
+  if (status.ok()) {
     RETORT_LOG(info, "Slurm answers again");
   } else {
     RETORT_LOG(warn,
@@ -190,23 +199,28 @@ void SlurmExecutor::NoteAnswer(const absl::Status& status) {
   }
 }
 
-void SlurmExecutor::PollNodes() {
-  absl::StatusOr<std::vector<NodeInfo>> nodes = commands_.Nodes();
-  if (!nodes.ok()) return;
+absl::Status SlurmExecutor::PollNodes() {
+  RETORT_ASSIGN_OR_RETURN(std::vector<NodeInfo> nodes, commands_.Nodes());
   absl::MutexLock lock(&mutex_);
-  nodes_ = *std::move(nodes);
+  nodes_ = std::move(nodes);
+  return absl::OkStatus();
 }
 
 void SlurmExecutor::Poll() {
   // Before the queue is read: a gang that starts in between is not missing.
   const std::map<Incarnation, Gang> gangs = Snapshot();
   const bool nodes_due = polls_++ % options_.polls_per_node_poll == 0;
-  bool strays;
+  bool strays, answers;
   {
     absl::MutexLock lock(&mutex_);
     strays = !stray_ids_.empty() || !stray_names_.empty();
+    answers = answers_;
   }
-  if (nodes_due) PollNodes();
+  if (nodes_due || !answers) {
+    const absl::Status status = PollNodes();
+    NoteAnswer(status);
+    if (!status.ok()) return;
+  }
   if (gangs.empty() && !strays) return;
   const absl::StatusOr<std::vector<QueueRow>> queue = commands_.Queue();
   NoteAnswer(queue.status());
@@ -326,7 +340,8 @@ void SlurmExecutor::End(const Incarnation& incarnation, const Gang& gang,
   std::vector<NodeInfo> lost;
   if (job.state != "COMPLETED" || job.restarts > 0) {
     failure = slurm::FirstFailure(ReadTail(job.log_path), gang.id);
-    PollNodes();
+    // What was known will do if they cannot be asked.
+    PollNodes().IgnoreError();
     lost = LostNodes(gang);
   }
   if (job.state == "CANCELLED" && job.by.empty() && !gang.killed) {

@@ -42,7 +42,8 @@ struct SlurmExecutorOptions {
 // taken out of its queue, and the caller starts a new incarnation. While Slurm
 // does not answer gangs go on, and nothing is said of them.
 //
-// Start() and Adopt() wait for a command, half a minute at most; Terminate()
+// Start() and Adopt() wait for a command, half a minute at most (Start() for
+// none while Slurm is known not to answer); Terminate()
 // and Kill() only note what is wanted, which is done by the next poll.
 // Thread-safe.
 class SlurmExecutor : public Executor {
@@ -95,8 +96,8 @@ class SlurmExecutor : public Executor {
   // Writes back what a poll found, but for wishes that came meanwhile.
   void Keep(const Incarnation& incarnation, const Gang& gang)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  void PollNodes() ABSL_LOCKS_EXCLUDED(mutex_);
-  void NoteAnswer(const absl::Status& status);
+  absl::Status PollNodes() ABSL_LOCKS_EXCLUDED(mutex_);
+  void NoteAnswer(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   // One gang against the queue. Nothing is concluded from a failed command.
   void Follow(const Incarnation& incarnation, Gang gang,
               const std::vector<slurm::QueueRow>& queue);
@@ -119,9 +120,7 @@ class SlurmExecutor : public Executor {
   const slurm::Commands commands_;
   WorkerLinks* const links_;
 
-  // Of the polling thread alone.
-  int polls_ = 0;
-  bool answers_ = true;
+  int polls_ = 0;  // of the polling thread alone
 
   absl::Mutex mutex_;
   std::map<Incarnation, Gang> gangs_ ABSL_GUARDED_BY(mutex_);
@@ -130,6 +129,7 @@ class SlurmExecutor : public Executor {
   // name, those of which sbatch did not say whether they are there.
   std::set<int64_t> stray_ids_ ABSL_GUARDED_BY(mutex_);
   std::set<std::string> stray_names_ ABSL_GUARDED_BY(mutex_);
+  bool answers_ ABSL_GUARDED_BY(mutex_) = true;
   bool wake_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 

@@ -250,6 +250,17 @@ TEST_F(SlurmExecutorTest, GoesOnWhenSlurmDoesNotAnswer) {
   EXPECT_EQ(news_.exits.size(), 1u);
 }
 
+TEST_F(SlurmExecutorTest, AsksNothingOfASlurmThatIsKnownNotToAnswer) {
+  slurm_.error = "Unable to contact slurm controller";
+  executor_->Poll();
+  EXPECT_THAT(executor_->Start(Gang()),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(slurm_.commands, IsEmpty());
+  slurm_.error.clear();
+  executor_->Poll();
+  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+}
+
 TEST_F(SlurmExecutorTest, WhatSlurmWillNeverTakeIsInvalid) {
   slurm_.sbatch_error =
       "sbatch: error: Batch job submission failed: Invalid partition name "
