@@ -45,10 +45,11 @@ const QueueRow* FindRow(const std::vector<QueueRow>& queue, int64_t id,
 
 SlurmExecutor::SlurmExecutor(const SlurmExecutorOptions& options,
                              slurm::CommandRunner commands, WorkerLinks* links)
-    : options_(options),
-      commands_(std::move(commands)),
-      links_(links),
-      poller_([this] { PollLoop(); }) {}
+    : options_(options), commands_(std::move(commands)), links_(links) {
+  // So that the first who ask what fits get an answer.
+  if (options_.poll_every < absl::InfiniteDuration()) NoteAnswer(PollNodes());
+  poller_ = std::thread([this] { PollLoop(); });
+}
 
 SlurmExecutor::~SlurmExecutor() { Shutdown(); }
 
