@@ -25,6 +25,8 @@ namespace {
 // Shells give a process that a signal killed this much and the signal.
 constexpr int kShellSignal = 128;
 constexpr int kMaxSignal = 64;
+// The "signal" of a job whose log file could not be opened.
+constexpr int kNoLogFile = 53;
 
 std::string NoneToEmpty(absl::string_view value) {
   const bool none = value == "None" || value == "(null)" || value == "N/A";
@@ -350,6 +352,11 @@ ExitStatus ExitOf(const JobInfo& job, const std::optional<RankFailure>& failure,
     // Exit code 0.
   } else if (killed) {
     exit.signal = SIGKILL;
+  } else if (state == "FAILED" && job.signal == kNoLogFile) {
+    exit.known = false;
+    exit.words = absl::StrCat(
+        "Slurm: the node could not open ", job.log_path,
+        "; is data_dir on a file system that all nodes have at this path?");
   } else if (state == "FAILED" || state == "OUT_OF_MEMORY") {
     SetCode(job, failure, &exit);
     exit.lost_node = !lost.empty();

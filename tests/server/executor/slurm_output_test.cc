@@ -218,6 +218,16 @@ TEST(SlurmExitTest, WithoutALogTheScriptsCodeSaysTheSignal) {
   EXPECT_EQ(exit.rank, -1);
 }
 
+TEST(SlurmExitTest, SaysThatTheDataFolderIsNotShared) {
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const JobInfo job,
+      ParseJob("JobId=1 JobState=FAILED Reason=JobLaunchFailure Restarts=0 "
+               "ExitCode=0:53 StdOut=/data/jobs/j/worker.log"));
+  EXPECT_EQ(ExitOf(job, std::nullopt, {}, false).ToString(),
+            "Slurm: the node could not open /data/jobs/j/worker.log; is "
+            "data_dir on a file system that all nodes have at this path?");
+}
+
 TEST(SlurmExitTest, NodeFailureIsNobodysFault) {
   JobInfo job = Info("NODE_FAIL");
   job.reason = "NodeDown";
