@@ -21,7 +21,7 @@ namespace retort::testing {
 namespace {
 
 using nlohmann::json;
-using ::testing::AnyOf;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class SlurmTest : public TrainingRunTest {
@@ -76,6 +76,16 @@ class SlurmTest : public TrainingRunTest {
       kill(pid, SIGSTOP);
     }
   }
+  // Submits a job of two ranks, each on a node, and waits for a checkpoint.
+  void StartGangOfTwo() {
+    service_.Start();
+    json spec = Spec();
+    spec["resources"] = {
+        {"world_size", 2}, {"cpu_threads", 1}, {"max_ranks_per_node", 1}};
+    service_.Submit("run", spec);
+    ASSERT_GT(service_.AwaitCheckpoint("run"), 0)
+        << service_.log() << WorkerLog();
+  }
   // The job has come to its end with the weights of an undisturbed run.
   void ExpectSameWeights() {
     ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED")
@@ -97,15 +107,24 @@ TEST_F(SlurmTest, JobOnANodeIsTheSameAsOnThisMachine) {
 }
 
 TEST_F(SlurmTest, GangOfTwoTrainsOnTwoNodes) {
-  service_.Start();
-  json spec = Spec();
-  spec["resources"] = {
-      {"world_size", 2}, {"cpu_threads", 1}, {"max_ranks_per_node", 1}};
-  service_.Submit("run", spec);
-  ASSERT_GT(service_.AwaitCheckpoint("run"), 0) << service_.log();
+  StartGangOfTwo();
   EXPECT_EQ(cluster_->NodesOf(SlurmId("run")),
             (std::vector<std::string>{"n1", "n2"}));
   ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED") << WorkerLog();
+}
+
+TEST_F(SlurmTest, KilledRankIsNamedAndTheGangGoesOnFromItsCheckpoint) {
+  StartGangOfTwo();
+  Freeze("run");
+  const std::vector<pid_t> on_n2 = cluster_->ProcessesOn("n2");
+  for (const pid_t pid : cluster_->Workers("projects/default/jobs/run")) {
+    const bool there =
+        std::find(on_n2.begin(), on_n2.end(), pid) != on_n2.end();
+    kill(pid, there ? SIGKILL : SIGCONT);
+  }
+  ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED") << WorkerLog();
+  EXPECT_THAT(service_.Events("run"),
+              HasSubstr("rank 1 on n2: killed by signal 9"));
 }
 
 TEST_F(SlurmTest, CancelledJobLeavesSlurm) {

@@ -257,17 +257,14 @@ std::vector<pid_t> SlurmCluster::ProcessesOn(const std::string& node) const {
 }
 
 std::vector<pid_t> SlurmCluster::Workers(const std::string& subject) const {
-  const std::vector<pid_t> named = FindProcesses({"--subject=" + subject});
-  const std::vector<pid_t> ours =
-      Processes(dir_ / "slurm.conf", [](const auto& environment) {
-        return std::any_of(environment.begin(), environment.end(),
-                           [](const std::string& variable) {
-                             return absl::StartsWith(variable, "SLURM_PROCID=");
-                           });
-      });
   std::vector<pid_t> found;
-  for (const pid_t pid : named) {
-    if (std::find(ours.begin(), ours.end(), pid) != ours.end()) {
+  // srun has the same arguments.
+  for (const pid_t pid : FindProcesses({"--subject=" + subject})) {
+    const std::string proc = absl::StrCat("/proc/", pid);
+    std::error_code error;
+    if (fs::read_symlink(proc + "/exe", error).filename() == "retort-worker" &&
+        Has(EnvironmentOf(absl::StrCat(pid)),
+            "SLURM_CONF=" + (dir_ / "slurm.conf"))) {
       found.push_back(pid);
     }
   }

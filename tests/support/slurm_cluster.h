@@ -61,7 +61,7 @@ class SlurmCluster {
 
   // Processes that Slurm started on a node, slurmd and its helpers included.
   std::vector<pid_t> ProcessesOn(const std::string& node) const;
-  // Those of a worker of this job or deployment on any node.
+  // The workers of a job or deployment, on any node.
   std::vector<pid_t> Workers(const std::string& subject) const;
 
   // slurmctld's log and those of the nodes.
