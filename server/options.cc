@@ -37,6 +37,10 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
       {"listen", text(&options->listen)},
       {"http_listen", text(&options->http_listen)},
       {"worker_binary", text(&options->worker_binary)},
+      {"executor", text(&options->executor)},
+      {"worker_listen", text(&options->worker_listen)},
+      {"worker_address", text(&options->worker_address)},
+      {"slurm_bin", text(&options->slurm_bin)},
       {"cpu_slots",
        [options](const YAML::Node& node) {
          options->cpu_slots = node.as<int>();
@@ -149,6 +153,41 @@ absl::Status CheckHttpListen(const ServerOptions& options) {
       "--http_insecure if they may see it"));
 }
 
+// Workers have tokens, too, which are not to be read on the way.
+absl::Status CheckWorkerListen(const ServerOptions& options) {
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.worker_listen));
+  if (address.port == 0) {
+    return absl::InvalidArgumentError(
+        "needs a port that stays the same: workers that outlive a server look "
+        "for the next one there");
+  }
+  return auth::MayListen(address, options.insecure, options.tls.enabled());
+}
+
+absl::Status CheckExecutor(const ServerOptions& options) {
+  if (options.executor == "local") return absl::OkStatus();
+  if (options.executor != "slurm") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--executor: is \"", options.executor, "\"; choose local or slurm"));
+  }
+  RETORT_RETURN_IF_ERROR(InOption("worker_listen", CheckWorkerListen(options)));
+  return InOption("worker_address",
+                  auth::ParseListenAddress(options.worker_address).status());
+}
+
+// What nodes dial if nothing is said of it.
+std::string DefaultWorkerAddress(const std::string& worker_listen) {
+  const auto address = auth::ParseListenAddress(worker_listen);
+  if (!address.ok()) return worker_listen;  // Validate() complains
+  if (address->host != "0.0.0.0" && address->host != "::") {
+    return worker_listen;
+  }
+  char host[256] = "localhost";
+  ::gethostname(host, sizeof(host) - 1);
+  return absl::StrCat(host, ":", address->port);
+}
+
 }  // namespace
 
 absl::Status ApplyYaml(const std::string& yaml, const std::string& source,
@@ -175,6 +214,9 @@ absl::Status ServerOptions::Resolve(const std::string& program) {
     cpu_slots = std::max(1u, std::thread::hardware_concurrency());
   }
   if (gpus < 0) gpus = CountGpus();
+  if (worker_address.empty()) {
+    worker_address = DefaultWorkerAddress(worker_listen);
+  }
   return Validate();
 }
 
@@ -187,6 +229,7 @@ absl::Status ServerOptions::Validate() const {
         "--tls_cert and --tls_key go together, and --tls_client_ca with them; "
         "give the one that is missing");
   }
+  RETORT_RETURN_IF_ERROR(CheckExecutor(*this));
   if (cpu_slots < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
@@ -210,6 +253,12 @@ std::string ServerOptions::ToYaml() const {
   out << YAML::Key << "http_listen" << YAML::Value << YAML::DoubleQuoted
       << http_listen;
   out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
+  out << YAML::Key << "executor" << YAML::Value << executor;
+  out << YAML::Key << "worker_listen" << YAML::Value << worker_listen;
+  out << YAML::Key << "worker_address" << YAML::Value << YAML::DoubleQuoted
+      << worker_address;
+  out << YAML::Key << "slurm_bin" << YAML::Value << YAML::DoubleQuoted
+      << slurm_bin;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
   out << YAML::Key << "gpus" << YAML::Value << gpus;
   out << YAML::Key << "tls_cert" << YAML::Value << YAML::DoubleQuoted

@@ -21,6 +21,18 @@ struct ServerOptions {
   std::string http_listen = "127.0.0.1:7434";
   // The worker's program. Empty: retort-worker beside retortd.
   std::string worker_binary;
+  // Who runs jobs: "local", as processes of this machine, or "slurm", on the
+  // nodes of a Slurm cluster.
+  std::string executor = "local";
+  // Where workers on other machines dial in: host:port, with the same TLS as
+  // the API. Needed by slurm alone. A port of its own and always the same,
+  // since workers that outlive a server look for the next one there.
+  std::string worker_listen = "127.0.0.1:7435";
+  // The same as the nodes see it. Empty: worker_listen, with this machine's
+  // name if that is every address of it (0.0.0.0).
+  std::string worker_address;
+  // Folder of Slurm's commands (sbatch, ...). Empty: the first in PATH.
+  std::string slurm_bin;
   // CPU threads that jobs may use together. 0: as many as the machine has.
   int cpu_slots = 0;
   // GPUs that jobs may use. -1: all the machine has, of CUDA_VISIBLE_DEVICES if

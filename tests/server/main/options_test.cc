@@ -11,12 +11,17 @@ namespace {
 using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
   ServerOptions options;
   options.data_dir = "/data";
   options.listen = "127.0.0.1:1";
   options.http_listen = "";
+  options.executor = "slurm";
+  options.worker_listen = "127.0.0.1:2";
+  options.worker_address = "head:2";
+  options.slurm_bin = "/usr/bin";
   options.cpu_slots = 7;
   options.tls = {"c", "k", "ca"};
   options.tokens_file = "t";
@@ -104,6 +109,42 @@ TEST(ServerOptionsTest, NameTheFlagThatIsWrong) {
   options.cpu_slots = -1;
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
                                            HasSubstr("--cpu_slots")));
+}
+
+TEST(ServerOptionsTest, TellNodesThisMachinesNameIfAllAddressesAreServed) {
+  ServerOptions options;
+  options.data_dir = "/data";
+  options.executor = "slurm";
+  options.worker_listen = "0.0.0.0:7435";
+  options.insecure = true;
+  ASSERT_THAT(options.Resolve("retortd"), IsOk());
+  EXPECT_THAT(options.worker_address, testing::EndsWith(":7435"));
+  EXPECT_THAT(options.worker_address, Not(HasSubstr("0.0.0.0")));
+}
+
+TEST(ServerOptionsTest, WantAWorkerPortThatStays) {
+  ServerOptions options;
+  options.executor = "slurm";
+  options.worker_listen = "127.0.0.1:0";
+  EXPECT_THAT(options.Resolve("retortd"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--worker_listen: needs a port")));
+}
+
+TEST(ServerOptionsTest, SendNoWorkersTokensInTheClear) {
+  ServerOptions options;
+  options.executor = "slurm";
+  options.worker_listen = "0.0.0.0:7435";
+  EXPECT_THAT(options.Resolve("retortd"),
+              StatusIs(absl::StatusCode::kPermissionDenied,
+                       HasSubstr("--worker_listen")));
+}
+
+TEST(ServerOptionsTest, NameTheExecutorsThereAre) {
+  ServerOptions options;
+  options.executor = "kubernetes";
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("choose local or slurm")));
 }
 
 }  // namespace
