@@ -83,6 +83,7 @@ void AddCommands(CLI::App* app, Context* context) {
   AddJobsCheckpoints(jobs, context);
   AddJobsCompare(jobs, context);
   AddJobsClone(jobs, context);
+  AddJobsExplain(jobs, context);
   AddJobsPause(jobs, context);
   AddJobsResume(jobs, context);
   AddJobsCancel(jobs, context);
@@ -109,7 +110,20 @@ void AddCommands(CLI::App* app, Context* context) {
                "Example:\n  retort presets list");
   AddPresetsList(presets, context);
   AddPresetsShow(presets, context);
+  CLI::App* quotas =
+      AddGroup(app, "quotas", "Who may use how much of the machines",
+               "Example:\n  retort quotas set vision --weight 3 --max-gpus 16");
+  AddQuotasList(quotas, context);
+  AddQuotasGet(quotas, context);
+  AddQuotasSet(quotas, context);
+  CLI::App* nodes = AddGroup(app, "nodes", "The machines that jobs run on",
+                             "Example:\n  retort nodes drain gpu-07");
+  AddNodesList(nodes, context);
+  AddNodesDrain(nodes, context);
+  AddNodesUndrain(nodes, context);
   AddSample(app, context);
+  AddTop(app, context);
+  AddQueue(app, context);
   AddCluster(app, context);
   AddCompletion(app, context);
 }

@@ -85,6 +85,10 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
                   "The worker's program; default: retort-worker beside this "
                   "one");
   AddExecutorOptions(options, app);
+  app->add_option("--min_run", options->min_run,
+                  "Seconds that a job has run before it is asked to make room "
+                  "for one of a higher class")
+      ->capture_default_str();
   AddSecurityOptions(options, app);
   app->add_option("--log_level", options->log_level,
                   "trace, debug, info, warn, error")

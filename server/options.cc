@@ -47,6 +47,10 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
        }},
       {"gpus",
        [options](const YAML::Node& node) { options->gpus = node.as<int>(); }},
+      {"min_run",
+       [options](const YAML::Node& node) {
+         options->min_run = node.as<int>();
+       }},
       {"tls_cert", text(&options->tls.cert)},
       {"tls_key", text(&options->tls.key)},
       {"tls_client_ca", text(&options->tls.client_ca)},
@@ -242,6 +246,10 @@ absl::Status ServerOptions::Validate() const {
           "--", name, ": is ", seconds, "; must be seconds above 0"));
     }
   }
+  if (min_run < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--min_run: is ", min_run, "; must be a number of seconds, or 0"));
+  }
   return absl::OkStatus();
 }
 
@@ -261,6 +269,7 @@ std::string ServerOptions::ToYaml() const {
       << slurm_bin;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
   out << YAML::Key << "gpus" << YAML::Value << gpus;
+  out << YAML::Key << "min_run" << YAML::Value << min_run;
   out << YAML::Key << "tls_cert" << YAML::Value << YAML::DoubleQuoted
       << tls.cert;
   out << YAML::Key << "tls_key" << YAML::Value << YAML::DoubleQuoted << tls.key;

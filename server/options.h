@@ -38,6 +38,8 @@ struct ServerOptions {
   // GPUs that jobs may use. -1: all the machine has, of CUDA_VISIBLE_DEVICES if
   // that is set.
   int gpus = -1;
+  // A job is not asked to make room for another in its first so many seconds.
+  int min_run = 600;
   // TLS of the API's port: tls_cert, tls_key, tls_client_ca. Workers' TCP port
   // takes the same.
   auth::TlsOptions tls;

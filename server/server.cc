@@ -35,6 +35,7 @@
 #include "server/rpc/inference_service.h"
 #include "server/rpc/job_service.h"
 #include "server/rpc/worker_service.h"
+#include "server/scheduler/cluster_store.h"
 #include "server/scheduler/scheduler.h"
 #include "server/serving.h"
 
@@ -91,6 +92,7 @@ struct Server::Parts {
   std::unique_ptr<jobs::JobStore> jobs;
   std::unique_ptr<Serving> serving;
   std::unique_ptr<jobs::SpecResolver> resolver;
+  std::unique_ptr<scheduler::ClusterStore> cluster_store;
   std::unique_ptr<scheduler::Scheduler> scheduler;
   std::unique_ptr<rpc::JobService> job_service;
   std::unique_ptr<rpc::InferenceService> inference_service;
@@ -130,14 +132,16 @@ absl::Status Server::Parts::OpenStores() {
   RETORT_ASSIGN_OR_RETURN(serving, Serving::Create(deps));
   resolver = std::make_unique<jobs::SpecResolver>(
       jobs::ResolverLimits{options.cpu_slots}, serving->models());
+  RETORT_ASSIGN_OR_RETURN(cluster_store,
+                          scheduler::ClusterStore::Create(db.get()));
   scheduler::SchedulerOptions scheduling;
-  scheduling.cpu_slots = options.cpu_slots;
+  scheduling.cluster.policy.min_run = absl::Seconds(options.min_run);
   scheduling.running.lease = absl::Seconds(options.lease);
   scheduling.running.hang.silence = absl::Seconds(options.hang_timeout);
   scheduling.running.hang.stall = absl::Seconds(options.stall_timeout);
   scheduler = std::make_unique<scheduler::Scheduler>(
       scheduling, base::RealClock(), jobs.get(), serving->models(),
-      executor.get(), &metrics);
+      executor.get(), cluster_store.get(), &metrics);
   links.SetListener(service::kJobs, scheduler.get());
   return absl::OkStatus();
 }
@@ -225,7 +229,7 @@ absl::Status Server::Parts::OpenApi() {
                            &port);
   builder.RegisterService(job_service.get());
   builder.RegisterService(inference_service.get());
-  for (grpc::Service* service : serving->services()) {
+  for (grpc::Service* service : serving->services(scheduler.get())) {
     builder.RegisterService(service);
   }
   api_server = builder.BuildAndStart();

@@ -76,8 +76,9 @@ class ServingImpl : public Serving {
 
   jobs::ModelLookup* models() override { return &lookup_; }
 
-  std::vector<grpc::Service*> services() override {
-    if (model_service_ == nullptr) MakeServices();
+  std::vector<grpc::Service*> services(
+      scheduler::Scheduler* scheduler) override {
+    if (model_service_ == nullptr) MakeServices(scheduler);
     return {model_service_.get(), deployment_service_.get(),
             sampling_service_.get(), cluster_service_.get()};
   }
@@ -87,7 +88,7 @@ class ServingImpl : public Serving {
   void Stop() override { manager_.Stop(kStopGrace); }
 
  private:
-  void MakeServices() {
+  void MakeServices(scheduler::Scheduler* scheduler) {
     model_service_ = std::make_unique<rpc::ModelService>(
         models_.get(), deps_.jobs, deps_.metrics);
     deployment_service_ =
@@ -98,8 +99,8 @@ class ServingImpl : public Serving {
     cluster.version = kVersion;
     cluster.executor = deps_.executor->name();
     cluster.node = HostName();
-    cluster.cpu_slots = deps_.cpu_slots;
-    cluster.jobs = deps_.jobs;
+    cluster.clock = deps_.clock;
+    cluster.scheduler = scheduler;
     cluster.deployments = &manager_;
     cluster.metrics = deps_.metrics;
     cluster_service_ = std::make_unique<rpc::ClusterService>(cluster);

@@ -19,6 +19,10 @@ namespace grpc {
 class Service;
 }
 
+namespace retort::scheduler {
+class Scheduler;
+}
+
 namespace retort {
 
 // What server.cc lends to the half of the service that is about models and
@@ -50,7 +54,9 @@ class Serving {
   virtual jobs::ModelLookup* models() = 0;
 
   // Services to register with the gRPC server; valid as long as this.
-  virtual std::vector<grpc::Service*> services() = 0;
+  // `scheduler`, of which the cluster's service tells, outlives their use.
+  virtual std::vector<grpc::Service*> services(
+      scheduler::Scheduler* scheduler) = 0;
 
   // Before the API opens: makes stored deployments known.
   virtual absl::Status Load() = 0;

@@ -1,8 +1,7 @@
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
+#include "client/top_frame.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/cluster_service.grpc.pb.h"
 
@@ -15,18 +14,7 @@ void PrintCluster(const v1::Cluster& cluster) {
       "ready\n",
       cluster.version(), cluster.executor(), cluster.queued_jobs(),
       cluster.running_jobs(), cluster.ready_deployments());
-  Table table({"NODE", "CPU SLOTS", "GPUS", "OCCUPANTS"});
-  for (const v1::Node& node : cluster.nodes()) {
-    std::vector<std::string> occupants;
-    for (const std::string& o : node.occupants()) {
-      occupants.push_back(ShortName(o));
-    }
-    table.Add({node.name(),
-               absl::StrCat(node.cpu_slots_used(), "/", node.cpu_slots()),
-               absl::StrCat(node.gpus_used(), "/", node.gpus()),
-               absl::StrJoin(occupants, ", ")});
-  }
-  table.Print();
+  NodeTable(cluster).Print();
 }
 
 absl::Status ShowCluster(Context* context) {

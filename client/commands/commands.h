@@ -25,6 +25,15 @@ void AddJobsWatch(CLI::App* parent, Context* context);
 void AddJobsMetrics(CLI::App* parent, Context* context);
 void AddJobsCheckpoints(CLI::App* parent, Context* context);
 void AddJobsCompare(CLI::App* parent, Context* context);
+void AddJobsExplain(CLI::App* parent, Context* context);
+
+void AddQuotasList(CLI::App* parent, Context* context);
+void AddQuotasGet(CLI::App* parent, Context* context);
+void AddQuotasSet(CLI::App* parent, Context* context);
+
+void AddNodesList(CLI::App* parent, Context* context);
+void AddNodesDrain(CLI::App* parent, Context* context);
+void AddNodesUndrain(CLI::App* parent, Context* context);
 
 void AddModelsList(CLI::App* parent, Context* context);
 void AddModelsGet(CLI::App* parent, Context* context);
@@ -42,6 +51,8 @@ void AddPresetsShow(CLI::App* parent, Context* context);
 
 void AddSample(CLI::App* parent, Context* context);
 void AddCluster(CLI::App* parent, Context* context);
+void AddQueue(CLI::App* parent, Context* context);
+void AddTop(CLI::App* parent, Context* context);
 // Needs the complete root for its list of words.
 void AddCompletion(CLI::App* root, Context* context);
 

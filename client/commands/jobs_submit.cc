@@ -114,8 +114,8 @@ void AddJobsSubmit(CLI::App* parent, Context* context) {
       AddCommand(parent, context, "submit", "Put a job in the queue",
                  [=] { return SubmitJob(context, *options); });
   command->add_option("-f,--file", options->file,
-                      "YAML or JSON file with spec, display_name, priority and "
-                      "labels; - is standard input");
+                      "YAML or JSON file with spec, display_name, priority, "
+                      "priority_class and labels; - is standard input");
   command->add_option("--preset", options->preset,
                       "Instead of a file: a name of `retort presets list`");
   command

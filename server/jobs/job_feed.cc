@@ -1,7 +1,7 @@
 #include "server/jobs/job_feed.h"
 
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 namespace retort::jobs {
 
@@ -23,7 +23,28 @@ void JobFeed::Unsubscribe(const std::string& name, const JobWatcher* watcher) {
   }
 }
 
+void JobFeed::Listen(std::shared_ptr<JobListener> listener) {
+  absl::MutexLock lock(&mutex_);
+  listeners_.erase(
+      std::remove_if(listeners_.begin(), listeners_.end(),
+                     [](const auto& other) { return other.expired(); }),
+      listeners_.end());
+  listeners_.push_back(listener);
+}
+
 void JobFeed::Notify(const std::string& name) {
+  std::vector<std::shared_ptr<JobListener>> listeners;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& weak : listeners_) {
+      if (auto listener = weak.lock()) listeners.push_back(std::move(listener));
+    }
+  }
+  for (const auto& listener : listeners) listener->OnStored(name);
+  TellWatchers(name);
+}
+
+void JobFeed::TellWatchers(const std::string& name) {
   std::vector<std::shared_ptr<JobWatcher>> watchers;
   {
     absl::MutexLock lock(&mutex_);
@@ -43,7 +64,7 @@ void JobFeed::SetProgress(const std::string& name,
     absl::MutexLock lock(&mutex_);
     progress_[name] = Progress{progress, ++version_};
   }
-  Notify(name);
+  TellWatchers(name);
 }
 
 void JobFeed::ClearProgress(const std::string& name) {

@@ -23,6 +23,15 @@ class JobWatcher {
   virtual void OnNews() = 0;
 };
 
+// Hears of each stored change of any job: that it is made, altered or gone.
+// Not of progress.
+class JobListener {
+ public:
+  virtual ~JobListener() = default;
+  // From any thread, with no lock of the store held; must be quick.
+  virtual void OnStored(const std::string& name) = 0;
+};
+
 // Who watches which job, and what is not stored of each, since it is replaced
 // too often: its last progress, and how its processes do. Thread-safe.
 class JobFeed {
@@ -31,9 +40,13 @@ class JobFeed {
   void Subscribe(const std::string& name, std::shared_ptr<JobWatcher> watcher);
   void Unsubscribe(const std::string& name, const JobWatcher* watcher);
 
+  // Hears of all jobs until it is destroyed.
+  void Listen(std::shared_ptr<JobListener> listener);
+
+  // The job was stored, or removed.
   void Notify(const std::string& name);
 
-  // Replaces the progress and notifies.
+  // Replaces the progress and tells who watches the job.
   void SetProgress(const std::string& name, const v1::JobProgress& progress);
   // Forgets it, and the gang: the job has no worker any more.
   void ClearProgress(const std::string& name);
@@ -54,7 +67,10 @@ class JobFeed {
   std::optional<Progress> GetProgress(const std::string& name) const;
 
  private:
+  void TellWatchers(const std::string& name);
+
   mutable absl::Mutex mutex_;
+  std::vector<std::weak_ptr<JobListener>> listeners_ ABSL_GUARDED_BY(mutex_);
   std::multimap<std::string, std::weak_ptr<JobWatcher>> watchers_
       ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Progress> progress_ ABSL_GUARDED_BY(mutex_);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
+#include "server/base/durations.h"
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
 #include "server/base/validation_metrics.h"
@@ -35,6 +36,7 @@ constexpr int kResolution = 32;
 // More than anybody needs, and less than would make a number overflow or a
 // worker allocate without end.
 constexpr int64_t kMaxBatchSize = int64_t{1} << 16;
+constexpr int kMaxWorldSize = 1 << 16;
 constexpr int64_t kMaxIterations = 1000000000;
 constexpr int64_t kMaxImages = int64_t{1} << 24;
 constexpr int64_t kMaxKnots = 10000;
@@ -54,12 +56,13 @@ std::string Shortest(double value) {
 
 class Resolution {
  public:
-  Resolution(const ResolverLimits& limits, ModelLookup* models,
-             bool only_estimate)
-      : limits_(limits), models_(models), only_estimate_(only_estimate) {}
+  Resolution(const ResolverLimits& limits, ModelLookup* models)
+      : limits_(limits), models_(models) {}
 
   absl::Status Run(v1::JobSpec* spec) {
-    Resources(spec->mutable_resources());
+    Resources(spec->has_train_teacher() || spec->has_distill(),
+              spec->mutable_resources());
+    world_size_ = spec->resources().world_size();
     switch (spec->task_case()) {
       case v1::JobSpec::kTrainTeacher:
         TrainTeacher(spec->mutable_train_teacher());
@@ -106,27 +109,59 @@ class Resolution {
                       absl::StrCat("is ", value, "; must be at least ", low));
   }
 
-  void Resources(v1::ResourceSpec* resources) {
+  // Processes of a gang of so many that a node holds, as far as can be told.
+  int RanksPerNode(const v1::ResourceSpec& resources) const {
+    int ranks = resources.world_size();
+    const int most = resources.max_ranks_per_node();
+    if (most > 0) ranks = std::min(ranks, most);
+    if (resources.gpus() > 0 && limits_.gpus > 0) {
+      ranks = std::min(ranks, limits_.gpus / resources.gpus());
+    }
+    return std::max(ranks, 1);
+  }
+
+  void Resources(bool trains, v1::ResourceSpec* resources) {
     RETORT_DEFAULT(resources, world_size, 1);
-    RETORT_DEFAULT(resources, cpu_threads, limits_.cpu_slots);
-    Positive(resources->world_size(), "resources.world_size");
+    Count(resources->world_size(), 1, kMaxWorldSize, "resources.world_size");
+    Count(resources->gpus(), 0, 1, "resources.gpus");
+    AtLeast(resources->max_ranks_per_node(), 0, "resources.max_ranks_per_node");
+    RETORT_DEFAULT(resources, cpu_threads,
+                   std::max(1, limits_.cpu_slots / RanksPerNode(*resources)));
     Positive(resources->cpu_threads(), "resources.cpu_threads");
-    AtLeast(resources->gpus(), 0, "resources.gpus");
     problems_.Require(resources->cpu_threads() <= limits_.cpu_slots,
                       "resources.cpu_threads",
                       absl::StrCat("is ", resources->cpu_threads(),
                                    ", but this service has ", limits_.cpu_slots,
                                    " CPU slots; ask for at most that many"));
-    if (only_estimate_) return;
-    if (resources->world_size() > 1) {
-      problems_.Fail(service::NotImplemented(
-          "jobs of more than one process (resources.world_size > 1)",
-          "use 1, with more cpu_threads"));
-    }
-    if (resources->gpus() > 0) {
-      problems_.Fail(service::NotImplemented(
-          "jobs on GPUs (resources.gpus > 0)", "use 0, for the CPU"));
-    }
+    problems_.Require(!resources->has_time_limit() ||
+                          service::GetDuration(resources->time_limit()) >
+                              absl::ZeroDuration(),
+                      "resources.time_limit",
+                      "must be longer than nothing; leave it out for "
+                      "no limit");
+    if (trains) return;
+    problems_.Require(
+        resources->world_size() <= 1, "resources.world_size",
+        absl::StrCat("is ", resources->world_size(),
+                     ", but only train_teacher and distill run as more than "
+                     "one process; leave it out, and give cpu_threads"));
+    problems_.Require(resources->gpus() == 0, "resources.gpus",
+                      "only train_teacher and distill run on GPUs; leave it "
+                      "out");
+  }
+
+  // Every process takes an equal part of every batch, in equal pieces.
+  void BatchDivides(const v1::TrainingSpec& training, const std::string& at) {
+    const int64_t ranks = world_size_;
+    const int64_t parts = std::max(training.accumulation(), 1);
+    if (ranks <= 1 || training.batch_size() < 1) return;
+    problems_.Require(
+        training.batch_size() % (ranks * parts) == 0, at + ".batch_size",
+        absl::StrCat("is ", training.batch_size(), ", which ", ranks,
+                     " processes (resources.world_size) of ", parts,
+                     " part(s) (accumulation) each cannot share equally; use a "
+                     "multiple of ",
+                     ranks * parts));
   }
 
   // Data of a task that starts from `model`.
@@ -287,6 +322,7 @@ class Resolution {
     Positive(training->max_nonfinite_steps(), at + ".max_nonfinite_steps");
     Probability(training->ema_rate(), at + ".ema_rate");
     ResolveTrainingFields(at, training, &problems_);
+    BatchDivides(*training, at);
     if (training->has_validation()) {
       Validation(training->mutable_validation(), at + ".validation");
     }
@@ -584,7 +620,7 @@ class Resolution {
 
   const ResolverLimits limits_;
   ModelLookup* const models_;
-  const bool only_estimate_;
+  int world_size_ = 1;
   SpecProblems problems_;
 };
 
@@ -592,9 +628,8 @@ class Resolution {
 
 }  // namespace
 
-absl::Status SpecResolver::Resolve(v1::JobSpec* spec,
-                                   bool only_estimate) const {
-  return Resolution(limits_, models_, only_estimate).Run(spec);
+absl::Status SpecResolver::Resolve(v1::JobSpec* spec) const {
+  return Resolution(limits_, models_).Run(spec);
 }
 
 absl::Status SpecResolver::CheckModelIsNew(const std::string& project,

@@ -14,9 +14,11 @@
 
 namespace retort::jobs {
 
-// What this service can give a job.
+// What a node of this service can give a job. Whether there are nodes enough
+// for a whole gang is for the scheduler to know.
 struct ResolverLimits {
   int cpu_slots = 1;
+  int gpus = 0;
 };
 
 // Turns a spec as submitted into the one that runs: every default of
@@ -32,9 +34,7 @@ class SpecResolver {
   // Resolves in place. Errors: InvalidArgument (SPEC_INVALID; BadRequest lists
   // every wrong field as "job.spec....", with cause and remedy), NotFound (a
   // model), Unimplemented (NOT_IMPLEMENTED). On error `spec` is half resolved.
-  // A spec that is only estimated may ask for what jobs cannot run with yet
-  // (world_size, gpus).
-  absl::Status Resolve(v1::JobSpec* spec, bool only_estimate = false) const;
+  absl::Status Resolve(v1::JobSpec* spec) const;
 
   // Checks that the model that a job of this id would make can be called so:
   // AlreadyExists (ALREADY_EXISTS) if there is one of that name. Better known

@@ -6,11 +6,12 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "core/base/clock.h"
 #include "retort/v1/cluster_service.grpc.pb.h"
 #include "server/auth/caller.h"
 #include "server/batching/deployment_manager.h"
-#include "server/jobs/job_store.h"
 #include "server/metrics/service_metrics.h"
+#include "server/scheduler/scheduler.h"
 
 namespace retort::rpc {
 
@@ -19,14 +20,14 @@ struct ClusterServiceDeps {
   std::string version;
   std::string executor;  // its name
   std::string node;      // this machine's name
-  int cpu_slots = 0;
-  const jobs::JobStore* jobs = nullptr;
+  base::Clock* clock = nullptr;
+  scheduler::Scheduler* scheduler = nullptr;
   const batching::DeploymentManager* deployments = nullptr;
   metrics::ServiceMetrics* metrics = nullptr;
 };
 
-// retort.v1.ClusterService: one node, this machine. Quotas answer
-// UNIMPLEMENTED.
+// retort.v1.ClusterService over what the scheduler knows. Answers are made of a
+// copy of it, so that no question holds the scheduler up.
 class ClusterService : public v1::ClusterService::CallbackService {
  public:
   explicit ClusterService(const ClusterServiceDeps& deps) : deps_(deps) {}
@@ -34,16 +35,39 @@ class ClusterService : public v1::ClusterService::CallbackService {
   grpc::ServerUnaryReactor* GetCluster(grpc::CallbackServerContext* context,
                                        const v1::GetClusterRequest* request,
                                        v1::Cluster* response) override;
+  grpc::ServerUnaryReactor* ListQueue(grpc::CallbackServerContext* context,
+                                      const v1::ListQueueRequest* request,
+                                      v1::ListQueueResponse* response) override;
   grpc::ServerUnaryReactor* GetQuota(grpc::CallbackServerContext* context,
                                      const v1::GetQuotaRequest* request,
                                      v1::Quota* response) override;
+  grpc::ServerUnaryReactor* ListQuotas(
+      grpc::CallbackServerContext* context,
+      const v1::ListQuotasRequest* request,
+      v1::ListQuotasResponse* response) override;
   grpc::ServerUnaryReactor* UpdateQuota(grpc::CallbackServerContext* context,
                                         const v1::UpdateQuotaRequest* request,
                                         v1::Quota* response) override;
+  grpc::ServerUnaryReactor* DrainNode(grpc::CallbackServerContext* context,
+                                      const v1::DrainNodeRequest* request,
+                                      v1::Node* response) override;
 
  private:
-  // Names only what the caller may see.
-  absl::Status DoGet(const auth::Caller& caller, v1::Cluster* response) const;
+  // These name only what the caller may see.
+  absl::Status DoGetCluster(const auth::Caller& caller,
+                            v1::Cluster* response) const;
+  absl::Status DoListQueue(const auth::Caller& caller,
+                           const v1::ListQueueRequest& request,
+                           v1::ListQueueResponse* response) const;
+  absl::Status DoListQuotas(const auth::Caller& caller,
+                            v1::ListQuotasResponse* response) const;
+
+  absl::Status DoGetQuota(const v1::GetQuotaRequest& request,
+                          v1::Quota* response) const;
+  absl::Status DoUpdateQuota(const v1::UpdateQuotaRequest& request,
+                             v1::Quota* response) const;
+  absl::Status DoDrainNode(const v1::DrainNodeRequest& request,
+                           v1::Node* response) const;
 
   const ClusterServiceDeps deps_;
 };

@@ -1,6 +1,7 @@
 #include "server/rpc/job_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -13,11 +14,13 @@
 #include "server/jobs/job_filter.h"
 #include "server/jobs/spec_hash.h"
 #include "server/rpc/call_guard.h"
+#include "server/rpc/queue_answers.h"
 #include "server/rpc/refused_stream.h"
 #include "server/rpc/status.h"
 #include "server/rpc/stream_logs_reactor.h"
 #include "server/rpc/unary_reactor.h"
 #include "server/rpc/watch_job_reactor.h"
+#include "server/scheduler/job_facts.h"
 
 namespace retort::rpc {
 namespace {
@@ -149,8 +152,7 @@ absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
     *new_job->job.mutable_labels() = request.job().labels();
     *new_job->job.mutable_spec() = request.job().spec();
     new_job->submitted = request.job().spec();
-    return resolver_->Resolve(new_job->job.mutable_spec(),
-                              request.validate_only());
+    return resolver_->Resolve(new_job->job.mutable_spec());
   };
   return Submit(std::move(ids), request.validate_only(), fill_in, response);
 }
@@ -192,8 +194,7 @@ absl::Status JobService::FillInClone(const auth::Caller& caller,
   // submitted.
   RETORT_RETURN_IF_ERROR(auth::MayReferTo(caller, clone->project, job));
   clone->submitted = job.spec();
-  RETORT_RETURN_IF_ERROR(
-      resolver_->Resolve(job.mutable_spec(), request.validate_only()));
+  RETORT_RETURN_IF_ERROR(resolver_->Resolve(job.mutable_spec()));
   if (request.has_from_step()) {
     const int64_t step = request.from_step();
     RETORT_ASSIGN_OR_RETURN(const v1::Checkpoint checkpoint,
@@ -231,6 +232,8 @@ absl::Status JobService::Submit(
   }
   RETORT_RETURN_IF_ERROR(fill_in(&new_job));
   SetDefaultClass(&new_job.job);
+  // What is only estimated may be for another cluster.
+  if (!validate_only) RETORT_RETURN_IF_ERROR(CheckPossible(new_job));
   if (!new_job.job_id.empty()) {
     RETORT_RETURN_IF_ERROR(store_->CheckIsNew(
         service::ResourceName{new_job.project, service::kJobs, new_job.job_id}
@@ -245,6 +248,19 @@ absl::Status JobService::Submit(
   RETORT_ASSIGN_OR_RETURN(*response, store_->CreateJob(new_job));
   scheduler_->Wake();
   return absl::OkStatus();
+}
+
+absl::Status JobService::CheckPossible(const jobs::NewJob& new_job) const {
+  jobs::JobRecord record;
+  record.job = new_job.job;
+  scheduler::WaitingJob job = scheduler::ToWaiting(record);
+  job.project = new_job.project;
+  const std::optional<std::string> never = scheduler_->cluster()->WhyNever(job);
+  if (!never) return absl::OkStatus();
+  return service::BadFields(
+      v1::ERROR_REASON_SPEC_INVALID,
+      {{"job.spec.resources",
+        absl::StrCat("such a job can never start here: ", *never)}});
 }
 
 grpc::ServerUnaryReactor* JobService::GetJob(
@@ -359,9 +375,18 @@ absl::Status JobService::DoResume(const v1::ResumeJobRequest& request,
 }
 
 grpc::ServerUnaryReactor* JobService::ExplainQueue(
-    grpc::CallbackServerContext* context, const v1::ExplainQueueRequest*,
-    v1::ExplainQueueResponse*) {
-  return AnswerNotImplemented(context, "JobService/ExplainQueue", metrics_);
+    grpc::CallbackServerContext* context,
+    const v1::ExplainQueueRequest* request,
+    v1::ExplainQueueResponse* response) {
+  return Answer(
+      context, "JobService/ExplainQueue", metrics_, [&]() -> absl::Status {
+        RETORT_RETURN_IF_ERROR(CheckName(request->name()));
+        RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord record,
+                                store_->Get(request->name()));
+        *response =
+            ExplainJob(*scheduler_->cluster(), record, scheduler_->Now());
+        return absl::OkStatus();
+      });
 }
 
 grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(

@@ -86,6 +86,8 @@ class JobService final : public v1::JobService::CallbackService {
 
  private:
   absl::Status DoCreate(const v1::CreateJobRequest& request, v1::Job* response);
+  // InvalidArgument (SPEC_INVALID) if the job could never start here.
+  absl::Status CheckPossible(const jobs::NewJob& new_job) const;
   absl::Status DoClone(const auth::Caller& caller,
                        const v1::CloneJobRequest& request, v1::Job* response);
   // What CreateJob and CloneJob have in common. `new_job` has the ids of the

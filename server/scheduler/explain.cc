@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -61,61 +62,54 @@ std::string NodesFor(const Snapshot& snapshot, const Gang& gang) {
                       what, count == 1 ? "" : " each", " (", now, " now)");
 }
 
-// What one decision has said to a job, and to the projects at a limit.
-struct Seen {
-  std::optional<Verdict> verdict;
-  // By project: the job that a quota keeps from starting.
-  std::vector<const QueuedJob*> at_limit;
-};
-
+// One decision, and what it has to say to each job.
 class Explainer {
  public:
-  Explainer(const Snapshot& snapshot, const PolicyOptions& options,
-            const Candidate& candidate)
+  Explainer(const Snapshot& snapshot, const PolicyOptions& options)
       : snapshot_(snapshot),
         options_(options),
-        candidate_(candidate),
+        at_limit_(snapshot.projects.size()),
         planner_(snapshot, options,
                  [this](const Candidate& looked_at, Verdict verdict) {
-                   Note(looked_at, verdict);
+                   verdicts_[looked_at.job] = verdict;
+                   if (verdict == Verdict::kQuota) {
+                     at_limit_[looked_at.project] = looked_at.job;
+                   }
                  }) {
-    seen_.at_limit.resize(snapshot.projects.size());
     decision_ = planner_.Run();
   }
 
-  Explanation Make() {
-    result_.before = CountBefore();
-    if (seen_.at_limit[candidate_.project] != nullptr &&
-        (!seen_.verdict || seen_.verdict == Verdict::kQuota)) {
+  Explanation Make(const Candidate& candidate, int64_t before) {
+    candidate_ = candidate;
+    result_ = Explanation();
+    result_.before = before;
+    const auto seen = verdicts_.find(candidate.job);
+    const bool looked_at = seen != verdicts_.end();
+    if (AtLimit(candidate.project) &&
+        (!looked_at || seen->second == Verdict::kQuota)) {
       SayQuota();
-    } else if (!seen_.verdict) {
+    } else if (!looked_at) {
       SayWaits(WaitReason::kBehind);
     } else {
-      Say(*seen_.verdict);
+      Say(seen->second);
     }
     return result_;
   }
 
- private:
-  void Note(const Candidate& looked_at, Verdict verdict) {
-    if (looked_at.job == candidate_.job) seen_.verdict = verdict;
-    if (verdict == Verdict::kQuota) {
-      seen_.at_limit[looked_at.project] = looked_at.job;
-    }
-  }
+  // Whether a quota keeps a job of the project from starting, and with it all
+  // that come after.
+  bool AtLimit(int project) const { return at_limit_[project] != nullptr; }
 
   // As if each that is tried started: its project's turn comes later.
-  int64_t CountBefore() const {
+  int64_t CountBefore(const Candidate& candidate) const {
     QueueOrder order(snapshot_, options_);
-    for (size_t i = 0; i < seen_.at_limit.size(); ++i) {
-      if (seen_.at_limit[i] != nullptr &&
-          static_cast<int>(i) != candidate_.project) {
-        order.Drop(static_cast<int>(i));
-      }
+    for (size_t i = 0; i < at_limit_.size(); ++i) {
+      const int project = static_cast<int>(i);
+      if (AtLimit(project) && project != candidate.project) order.Drop(project);
     }
     int64_t before = 0;
     Candidate next;
-    while (order.Next(&next) && next.job != candidate_.job) {
+    while (order.Next(&next) && next.job != candidate.job) {
       if (next.job->not_before > snapshot_.now) continue;
       order.Started(next);
       ++before;
@@ -123,6 +117,7 @@ class Explainer {
     return before;
   }
 
+ private:
   void Say(Verdict verdict) {
     const QueuedJob& job = *candidate_.job;
     switch (verdict) {
@@ -167,7 +162,7 @@ class Explainer {
 
   void SayQuota() {
     const Project& project = snapshot_.projects[candidate_.project];
-    const QueuedJob& blocked = *seen_.at_limit[candidate_.project];
+    const QueuedJob& blocked = *at_limit_[candidate_.project];
     const QuotaBook& quotas = planner_.quotas();
     result_.reason = WaitReason::kQuota;
     result_.words = absl::StrCat("project ", project.name);
@@ -251,11 +246,14 @@ class Explainer {
 
   const Snapshot& snapshot_;
   const PolicyOptions& options_;
-  const Candidate candidate_;
-  Seen seen_;
-  Explanation result_;
+  std::unordered_map<const QueuedJob*, Verdict> verdicts_;
+  // By project: the job that a quota keeps from starting.
+  std::vector<const QueuedJob*> at_limit_;
   Planner planner_;
   Decision decision_;
+  // The job that is spoken of, and what is said.
+  Candidate candidate_;
+  Explanation result_;
 };
 
 }  // namespace
@@ -267,7 +265,30 @@ absl::StatusOr<Explanation> Explain(const Snapshot& snapshot,
   if (!candidate) {
     return absl::NotFoundError(absl::StrCat(name, " does not wait"));
   }
-  return Explainer(snapshot, options, *candidate).Make();
+  Explainer explainer(snapshot, options);
+  return explainer.Make(*candidate, explainer.CountBefore(*candidate));
+}
+
+std::vector<QueueEntry> ExplainFirst(const Snapshot& snapshot,
+                                     const PolicyOptions& options, int count) {
+  Explainer explainer(snapshot, options);
+  QueueOrder order(snapshot, options);
+  std::vector<QueueEntry> entries;
+  // Jobs before the next one: of projects that are not at a limit, and of each
+  // that is.
+  int64_t tried = 0;
+  std::vector<int64_t> held_back(snapshot.projects.size());
+  Candidate next;
+  while (static_cast<int>(entries.size()) < count && order.Next(&next)) {
+    const bool at_limit = explainer.AtLimit(next.project);
+    const int64_t before = tried + (at_limit ? held_back[next.project] : 0);
+    entries.push_back(
+        {next.job, next.project, next.job_class, explainer.Make(next, before)});
+    if (next.job->not_before > snapshot.now) continue;
+    order.Started(next);
+    ++(at_limit ? held_back[next.project] : tried);
+  }
+  return entries;
 }
 
 }  // namespace retort::scheduler

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -44,6 +45,20 @@ struct Explanation {
 absl::StatusOr<Explanation> Explain(const Snapshot& snapshot,
                                     const PolicyOptions& options,
                                     absl::string_view name);
+
+// A job that waits, with why.
+struct QueueEntry {
+  const QueuedJob* job = nullptr;
+  int project = 0;
+  JobClass job_class = JobClass::kNormal;  // as asked for
+  Explanation explanation;
+};
+
+// The first `count` jobs in the order in which they would be tried if each
+// that is tried started, by one decision. A project at its quota has its place
+// in this order, though none of its jobs is tried.
+std::vector<QueueEntry> ExplainFirst(const Snapshot& snapshot,
+                                     const PolicyOptions& options, int count);
 
 }  // namespace retort::scheduler
 

@@ -4,8 +4,8 @@
 
 namespace retort::scheduler {
 
-FairUsage::FairUsage(absl::Duration half_life, absl::Time now)
-    : half_life_(absl::ToDoubleSeconds(half_life)), at_(now) {}
+FairUsage::FairUsage(absl::Duration half_life, absl::Time now, double value)
+    : half_life_(absl::ToDoubleSeconds(half_life)), at_(now), value_(value) {}
 
 void FairUsage::Advance(absl::Time now, double gpus) {
   if (now <= at_) return;

@@ -10,8 +10,9 @@ namespace retort::scheduler {
 // project that always holds G GPUs comes to G half_life / ln 2.
 class FairUsage {
  public:
-  // half_life > 0; infinite: nothing is ever forgotten.
-  FairUsage(absl::Duration half_life, absl::Time now);
+  // half_life > 0; infinite: nothing is ever forgotten. `value`: what it was at
+  // `now`.
+  FairUsage(absl::Duration half_life, absl::Time now, double value = 0);
 
   // The project has held so many GPUs from the last call until `now`.
   void Advance(absl::Time now, double gpus);
@@ -21,7 +22,7 @@ class FairUsage {
  private:
   const double half_life_;  // seconds
   absl::Time at_;
-  double value_ = 0;
+  double value_;
 };
 
 }  // namespace retort::scheduler

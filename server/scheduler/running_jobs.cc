@@ -87,7 +87,6 @@ absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
   const v1::ResourceSpec& resources = record.job.spec().resources();
   Entry entry;
   entry.epoch = record.epoch;
-  entry.cpu_slots = resources.cpu_threads() * RanksOf(resources);
   entry.executor_id = executor_->DisplayId(*adopted);
   entry.ranks = GangRanks(RanksOf(resources), at_work);
   if (at_work && record.running_since != absl::InfinitePast()) {
@@ -144,7 +143,6 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   metrics_->CountWorkerStart(kRole);
   Entry& entry = running_[name] = Entry();
   entry.epoch = record.epoch;
-  entry.cpu_slots = spec.threads * spec.ranks;
   entry.executor_id = executor_->DisplayId(*handle);
   entry.ranks = GangRanks(spec.ranks, /*assigned=*/false);
   SetLimit(&entry, Entry::Limit::kAttach, options_.attach_timeout);
@@ -232,6 +230,15 @@ void RunningJobs::Preempt(const std::string& name, const std::string& reason) {
   Entry& entry = found->second;
   if (!entry.at_work() || !entry.stopped_because.empty()) return;
   entry.stopped_because = reason;
+  // One that is about to attach is told then.
+  if (entry.limit == Entry::Limit::kAttach) return;
+  const auto record = store_->Get(name);
+  LogIfError(name, record.status());
+  // One that is cancelled or paused meanwhile stops for that.
+  if (record.ok() && record->job.state() != J::STATE_STARTING &&
+      record->job.state() != J::STATE_RUNNING) {
+    return;
+  }
   AskToEnd(name, &entry, Control::ACTION_PAUSE, reason);
 }
 
@@ -403,14 +410,6 @@ void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
     case Entry::Limit::kNone:
       break;
   }
-}
-
-std::vector<RunningJob> RunningJobs::Running() const {
-  std::vector<RunningJob> running;
-  for (const auto& [name, entry] : running_) {
-    running.push_back({name, entry.cpu_slots});
-  }
-  return running;
 }
 
 }  // namespace retort::scheduler

@@ -21,7 +21,6 @@
 #include "server/metrics/service_metrics.h"
 #include "server/scheduler/gang_ranks.h"
 #include "server/scheduler/job_ends.h"
-#include "server/scheduler/machine_policy.h"
 
 namespace retort::scheduler {
 
@@ -104,8 +103,8 @@ class RunningJobs {
   // against them.
   void Overslept(absl::Duration by);
 
-  // Jobs with a gang, and when a job that lost one may start again.
-  std::vector<RunningJob> Running() const;
+  // Whether the job has a gang, and when one that lost it may start again.
+  bool Has(const std::string& name) const { return running_.count(name) > 0; }
   absl::Time NotBefore(const std::string& name) const {
     return ends_.NotBefore(name);
   }
@@ -114,7 +113,6 @@ class RunningJobs {
  private:
   struct Entry {
     int64_t epoch = 0;
-    int cpu_slots = 1;
     std::string executor_id;
     GangRanks ranks;
     // Where the ranks find each other, once rank 0 has said so.

@@ -251,8 +251,13 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
     internal::v1::TaskEnded said = ended;
     if (!entry->stopped_because.empty() &&
         ended.outcome() == TaskEnded::OUTCOME_STOPPED) {
-      said.set_reason(
-          absl::StrCat(entry->stopped_because, "; ", ended.reason()));
+      const auto checkpoints = store_->ListCheckpoints(name);
+      said.set_reason(absl::StrCat(
+          entry->stopped_because, "; ",
+          checkpoints.ok() && !checkpoints->empty()
+              ? absl::StrCat("goes on from its checkpoint of step ",
+                             checkpoints->back().step())
+              : ends_.WhatNext(name)));
     }
     status = ends_.Say(name, said);
   }

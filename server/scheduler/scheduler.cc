@@ -1,6 +1,7 @@
 #include "server/scheduler/scheduler.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -9,7 +10,8 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
-#include "server/scheduler/machine_policy.h"
+#include "server/base/resource_name.h"
+#include "server/jobs/timestamps.h"
 
 namespace retort::scheduler {
 namespace {
@@ -26,6 +28,25 @@ absl::Status StateConflict(const std::string& name, jobs::State state,
                         v1::ERROR_REASON_STATE_CONFLICT,
                         absl::StrCat(name, " is ", jobs::StateName(state), why),
                         {{"state", jobs::StateName(state)}});
+}
+
+std::vector<NodeFacts> ToFacts(const std::vector<executor::NodeInfo>& nodes) {
+  std::vector<NodeFacts> facts;
+  for (const executor::NodeInfo& node : nodes) {
+    facts.push_back(
+        {node.name, {node.gpus, node.cpus}, node.usable, node.reason});
+  }
+  return facts;
+}
+
+// One project does not learn the names of another's jobs.
+std::string WhyStops(const std::string& victim, const std::string& job) {
+  const auto of_victim = service::ParseName(service::kJobs, victim);
+  const auto of_job = service::ParseName(service::kJobs, job);
+  const bool same =
+      of_victim.ok() && of_job.ok() && of_victim->project == of_job->project;
+  return absl::StrCat("makes room for ",
+                      same ? job : "a job of another project");
 }
 
 absl::string_view WhyNotResumed(jobs::State state) {
@@ -45,23 +66,55 @@ absl::string_view WhyNotResumed(jobs::State state) {
 
 }  // namespace
 
+class Scheduler::News : public jobs::JobListener {
+ public:
+  explicit News(Scheduler* owner) : owner_(owner) {}
+
+  void OnStored(const std::string& name) override { Add(name); }
+  void Add(const std::string& name) {
+    absl::MutexLock lock(&mutex_);
+    if (owner_ == nullptr) return;
+    changed_.insert(name);
+    owner_->Wake();
+  }
+  std::set<std::string> Take() {
+    absl::MutexLock lock(&mutex_);
+    return std::exchange(changed_, {});
+  }
+  void Leave() {
+    absl::MutexLock lock(&mutex_);
+    owner_ = nullptr;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  Scheduler* owner_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> changed_ ABSL_GUARDED_BY(mutex_);
+};
+
 Scheduler::Scheduler(const SchedulerOptions& options, base::Clock* clock,
                      jobs::JobStore* store, jobs::ModelLookup* models,
-                     executor::Executor* executor,
+                     executor::Executor* executor, ClusterStore* cluster_store,
                      metrics::ServiceMetrics* metrics)
     : options_(options),
       clock_(clock),
       store_(store),
+      executor_(executor),
       metrics_(metrics),
+      news_(std::make_shared<News>(this)),
+      cluster_(options.cluster, clock, cluster_store),
       running_(options.running, clock, store, models, executor, metrics) {
-  usage_.cpu_slots = options_.cpu_slots;
+  cluster_.SetNodes(ToFacts(executor_->Nodes()));
+  store_->feed()->Listen(news_);
 }
 
 Scheduler::~Scheduler() {
   if (thread_.joinable()) Stop(absl::ZeroDuration());
+  news_->Leave();
 }
 
 absl::Status Scheduler::Recover() {
+  RETORT_RETURN_IF_ERROR(cluster_.Load());
   RETORT_ASSIGN_OR_RETURN(std::vector<jobs::JobRecord> live,
                           store_->ListLive());
   for (const jobs::JobRecord& record : live) {
@@ -69,6 +122,23 @@ absl::Status Scheduler::Recover() {
       RETORT_RETURN_IF_ERROR(running_.Recover(record));
     }
   }
+  // Once more, as they are now.
+  RETORT_ASSIGN_OR_RETURN(live, store_->ListLive());
+  news_->Take();
+  for (const jobs::JobRecord& record : live) {
+    const std::string& name = record.job.name();
+    const bool runs = running_.Has(name);
+    cluster_.Follow(record, runs, running_.NotBefore(name));
+    if (!runs) continue;
+    const auto checkpoints = store_->ListCheckpoints(name);
+    if (checkpoints.ok() && !checkpoints->empty()) {
+      cluster_.SetCheckpoint(
+          name, jobs::FromTimestamp(checkpoints->back().create_time()));
+    }
+    const std::string room_for = cluster_.MakesRoomFor(name);
+    if (!room_for.empty()) running_.Preempt(name, WhyStops(name, room_for));
+  }
+  cluster_.ForgetUnfollowed();
   if (!live.empty()) {
     RETORT_LOG(info, "took over {} unfinished job(s) of an earlier run",
                live.size());
@@ -92,15 +162,16 @@ void Scheduler::Stop(absl::Duration grace) {
   if (thread_.joinable()) thread_.join();
 }
 
-void Scheduler::Post(std::function<void()> item) {
+void Scheduler::Post(std::function<void()> item, bool look) {
   absl::MutexLock lock(&mutex_);
   inbox_.push_back(std::move(item));
   awake_ = true;
+  look_ |= look;
 }
 
 void Scheduler::Wake() {
   absl::MutexLock lock(&mutex_);
-  awake_ = true;
+  awake_ = look_ = true;
 }
 
 void Scheduler::Loop() {
@@ -126,89 +197,106 @@ void Scheduler::Loop() {
 
 absl::Time Scheduler::RunOnce() {
   std::deque<std::function<void()>> inbox;
-  bool stopping;
   {
     absl::MutexLock lock(&mutex_);
     inbox.swap(inbox_);
-    stopping = stopping_;
   }
   for (const auto& item : inbox) item();
-  absl::Time wake = running_.CheckTimeLimits();
-  if (!stopping) wake = std::min(wake, StartJobs());
-  PublishUsage();
+  const absl::Time limit = running_.CheckTimeLimits();
+  const absl::Time now = clock_->Now();
+  // However little happens: nodes come and go by themselves.
+  bool look = now >= decide_at_ || now >= looked_at_ + kIdlePeriod;
+  bool stopping;
+  {
+    absl::MutexLock lock(&mutex_);
+    look |= std::exchange(look_, false);
+    stopping = stopping_;
+  }
+  if (look) {
+    looked_at_ = now;
+    FollowJobs();
+    decide_at_ = stopping ? absl::InfiniteFuture() : DecideAndAct();
+    if (!unread_.empty()) {
+      decide_at_ = std::min(decide_at_, now + absl::Seconds(1));
+    }
+    PublishUsage();
+  }
+  return std::min(limit, decide_at_);
+}
+
+void Scheduler::FollowJobs() {
+  cluster_.SetNodes(ToFacts(executor_->Nodes()));
+  std::set<std::string> changed = news_->Take();
+  changed.merge(std::exchange(unread_, {}));
+  for (const std::string& name : cluster_.Gangs()) {
+    if (!running_.Has(name)) changed.insert(name);
+  }
+  for (const std::string& name : changed) FollowJob(name);
+}
+
+void Scheduler::FollowJob(const std::string& name) {
+  const absl::StatusOr<jobs::JobRecord> record = store_->Get(name);
+  if (record.ok()) {
+    cluster_.Follow(*record, running_.Has(name), running_.NotBefore(name));
+  } else if (absl::IsNotFound(record.status())) {
+    cluster_.Forget(name);
+  } else {
+    RETORT_LOG(error, "{} cannot be read: {}", name,
+               record.status().ToString());
+    unread_.insert(name);
+  }
+}
+
+absl::Time Scheduler::DecideAndAct() {
+  const Plan plan = cluster_.Decide();
+  for (const Plan::Refusal& refusal : plan.refuse) Refuse(refusal);
+  const absl::Status committed = cluster_.Commit(plan);
+  if (!committed.ok()) {
+    RETORT_LOG(error, "nothing is started: {}", committed.ToString());
+    return clock_->Now() + absl::Seconds(1);
+  }
+  for (const Plan::Stop& stop : plan.stop) {
+    running_.Preempt(stop.victim, WhyStops(stop.victim, stop.job));
+  }
+  absl::Time wake = plan.wake;
+  for (const Plan::Start& start : plan.start) {
+    const absl::StatusOr<bool> started = running_.StartJob(start.job);
+    if (started.ok() && *started) continue;
+    if (!started.ok()) {
+      RETORT_LOG(warn, "{} is not started: {}", start.job,
+                 started.status().ToString());
+    }
+    wake = clock_->Now();  // its place may be somebody else's
+  }
   return wake;
 }
 
-absl::Time Scheduler::StartJobs() {
-  const absl::StatusOr<std::vector<jobs::JobRecord>> live = store_->ListLive();
-  if (!live.ok()) {
-    RETORT_LOG(error, "cannot read the queue: {}", live.status().ToString());
-    return clock_->Now() + absl::Seconds(1);
-  }
-  MachineState machine;
-  machine.now = clock_->Now();
-  machine.cpu_slots = options_.cpu_slots;
-  machine.running = running_.Running();
-  for (const jobs::JobRecord& record : *live) {
-    if (record.job.state() != v1::Job::STATE_QUEUED) continue;
-    const std::string& name = record.job.name();
-    // A process that is on its way out may still write to the job's folder.
-    const bool leaving = std::any_of(
-        machine.running.begin(), machine.running.end(),
-        [&](const RunningJob& running) { return running.name == name; });
-    if (leaving) continue;
-    machine.waiting.push_back({name, record.seq, record.job.priority(),
-                               record.job.spec().resources().cpu_threads(),
-                               running_.NotBefore(name)});
-  }
-  const MachineDecision decision = DecideForMachine(machine);
-  for (const MachineDecision::Refusal& refusal : decision.refuse) {
-    auto refused =
-        store_->Update(refusal.name, [&](jobs::JobRecord& record, auto*) {
+void Scheduler::Refuse(const Plan::Refusal& refusal) {
+  const auto refused =
+      store_->Update(refusal.job, [&](jobs::JobRecord& record, auto*) {
+        if (record.job.state() == v1::Job::STATE_QUEUED) {
           record.job.set_state(v1::Job::STATE_FAILED);
           record.job.set_state_reason(refusal.reason);
-          return absl::OkStatus();
-        });
-    if (!refused.ok()) {
-      RETORT_LOG(warn, "{}: {}", refusal.name, refused.status().ToString());
-    }
+        }
+        return absl::OkStatus();
+      });
+  if (!refused.ok()) {
+    RETORT_LOG(warn, "{}: {}", refusal.job, refused.status().ToString());
   }
-  absl::Time wake = decision.wake;
-  for (const std::string& name : decision.start) {
-    const absl::StatusOr<bool> started = running_.StartJob(name);
-    if (!started.ok()) {
-      RETORT_LOG(warn, "{} is not started: {}", name,
-                 started.status().ToString());
-    } else if (!*started) {
-      wake = machine.now;  // its place may be somebody else's
-    }
-  }
-  return wake;
 }
 
 void Scheduler::PublishUsage() {
-  Usage usage;
-  usage.cpu_slots = options_.cpu_slots;
-  for (const RunningJob& job : running_.Running()) {
-    usage.cpu_slots_used += job.cpu_threads;
-    usage.jobs.push_back(job.name);
-  }
-  metrics_->SetCpuSlots(usage.cpu_slots, usage.cpu_slots_used);
+  const ClusterState state = cluster_.Copy();
+  int slots = 0, used = 0;
+  for (const NodeFacts& node : state.nodes()) slots += node.total.cpus;
+  for (const auto& [name, gang] : state.gangs()) used += gang.gang.cpus();
+  metrics_->SetCpuSlots(slots, used);
+  metrics_->SetQueueLength(state.waiting().size() + state.claims().size());
   const auto counts = store_->CountByState();
-  if (counts.ok()) {
-    for (const auto& [state, count] : *counts) {
-      metrics_->SetJobs(absl::AsciiStrToLower(jobs::StateName(state)), count);
-    }
-    const auto queued = counts->find(v1::Job::STATE_QUEUED);
-    metrics_->SetQueueLength(queued == counts->end() ? 0 : queued->second);
+  if (!counts.ok()) return;
+  for (const auto& [job_state, count] : *counts) {
+    metrics_->SetJobs(absl::AsciiStrToLower(jobs::StateName(job_state)), count);
   }
-  absl::MutexLock lock(&mutex_);
-  usage_ = std::move(usage);
-}
-
-Scheduler::Usage Scheduler::GetUsage() const {
-  absl::MutexLock lock(&mutex_);
-  return usage_;
 }
 
 absl::StatusOr<v1::Job> Scheduler::Cancel(const std::string& name) {
@@ -268,7 +356,10 @@ absl::StatusOr<v1::Job> Scheduler::Resume(const std::string& name) {
                                checkpoints.back().step()));
         return absl::OkStatus();
       }));
-  Post([this, name] { running_.Resume(name); });
+  Post([this, name] {
+    running_.Resume(name);
+    news_->Add(name);  // which knows of its wait
+  });
   return record.job;
 }
 
@@ -280,7 +371,16 @@ void Scheduler::OnAttached(const std::string& subject, int64_t epoch,
 
 void Scheduler::OnMessage(const std::string& subject, int64_t epoch, int rank,
                           const internal::v1::AttachRequest& message) {
-  Post([=, this] { running_.Message(subject, epoch, rank, message); });
+  using Message = internal::v1::AttachRequest;
+  if (message.message_case() == Message::kCheckpoint) {
+    const v1::Checkpoint& checkpoint = message.checkpoint().checkpoint();
+    cluster_.SetCheckpoint(subject,
+                           checkpoint.has_create_time()
+                               ? jobs::FromTimestamp(checkpoint.create_time())
+                               : clock_->Now());
+  }
+  Post([=, this] { running_.Message(subject, epoch, rank, message); },
+       /*look=*/message.message_case() == Message::kEnded);
 }
 
 void Scheduler::OnDetached(const std::string& subject, int64_t epoch,
@@ -290,7 +390,10 @@ void Scheduler::OnDetached(const std::string& subject, int64_t epoch,
 
 void Scheduler::OnPlacement(const std::string& subject, int64_t epoch,
                             const executor::GangPlacement& placement) {
-  Post([=, this] { running_.Placed(subject, epoch, placement); });
+  Post([=, this] {
+    running_.Placed(subject, epoch, placement);
+    if (!placement.waiting) cluster_.Moved(subject, placement.nodes);
+  });
 }
 
 void Scheduler::OnExited(const std::string& subject, int64_t epoch,

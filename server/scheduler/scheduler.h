@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -19,18 +20,22 @@
 #include "server/jobs/job_store.h"
 #include "server/jobs/model_lookup.h"
 #include "server/metrics/service_metrics.h"
+#include "server/scheduler/cluster_store.h"
+#include "server/scheduler/live_cluster.h"
 #include "server/scheduler/running_jobs.h"
 
 namespace retort::scheduler {
 
 struct SchedulerOptions {
-  int cpu_slots = 1;
+  LiveClusterOptions cluster;
   RunningJobsOptions running;
 };
 
-// Decides which job runs when, and sees each through to its end. One thread
-// does everything; what others have to say (a worker's messages, a call of the
-// API) is put in its inbox, so that no two things happen to a job at once.
+// Decides which job runs when (policy.h), and sees each through to its end. One
+// thread does everything; what others have to say (a worker's messages, a call
+// of the API) is put in its inbox, so that no two things happen to a job at
+// once. It hears of each stored change of a job, and decides when something has
+// changed or the last decision said so, not for each progress of a worker.
 //
 //   Scheduler scheduler(...);
 //   links->SetListener("jobs", &scheduler);
@@ -45,7 +50,8 @@ class Scheduler : public executor::WorkerListener {
   // All arguments outlive the scheduler.
   Scheduler(const SchedulerOptions& options, base::Clock* clock,
             jobs::JobStore* store, jobs::ModelLookup* models,
-            executor::Executor* executor, metrics::ServiceMetrics* metrics);
+            executor::Executor* executor, ClusterStore* cluster_store,
+            metrics::ServiceMetrics* metrics);
   ~Scheduler() override;
 
   // Picks up what an earlier server left: jobs whose worker lives wait for it
@@ -75,13 +81,11 @@ class Scheduler : public executor::WorkerListener {
   // (STATE_CONFLICT) in other states, NotFound.
   absl::StatusOr<v1::Job> Resume(const std::string& name);
 
-  // Slots of the machine, and how many of them jobs hold.
-  struct Usage {
-    int cpu_slots = 0;
-    int cpu_slots_used = 0;
-    std::vector<std::string> jobs;
-  };
-  Usage GetUsage() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Nodes, projects, what waits and what runs. After a change of a project or a
+  // node, Wake().
+  LiveCluster* cluster() { return &cluster_; }
+  // By the scheduler's clock.
+  absl::Time Now() const { return clock_->Now(); }
 
   // Handles the inbox, then decides and acts once. Returns when to call again
   // at the latest. For Start()'s thread, and for tests.
@@ -104,26 +108,44 @@ class Scheduler : public executor::WorkerListener {
                 const executor::ExitStatus& exit) override;
 
  private:
-  void Post(std::function<void()> item) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Hears of stored changes, from any thread; may outlive the scheduler.
+  class News;
+
+  // Also has the queue looked at, unless it is news of no consequence to it.
+  void Post(std::function<void()> item, bool look = true)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void Loop() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Starts what the policy says; returns when to decide anew.
-  absl::Time StartJobs();
-  void PublishUsage() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Brings the cluster up to date with the store and the processes.
+  void FollowJobs();
+  void FollowJob(const std::string& name);
+  // Decides and acts; returns when to decide anew.
+  absl::Time DecideAndAct();
+  void Refuse(const Plan::Refusal& refusal);
+  void PublishUsage();
 
   const SchedulerOptions options_;
   base::Clock* const clock_;
   jobs::JobStore* const store_;
+  executor::Executor* const executor_;
   metrics::ServiceMetrics* const metrics_;
+  const std::shared_ptr<News> news_;
+  LiveCluster cluster_;
 
   // Used by the scheduler's thread (or the test's) alone.
   RunningJobs running_;
+  // When a decision was taken, and when the next one is due.
+  absl::Time looked_at_ = absl::InfinitePast();
+  absl::Time decide_at_ = absl::InfinitePast();
+  // Jobs of which the store could not tell what has changed.
+  std::set<std::string> unread_;
 
   mutable absl::Mutex mutex_;
   std::deque<std::function<void()>> inbox_ ABSL_GUARDED_BY(mutex_);
   bool awake_ ABSL_GUARDED_BY(mutex_) = true;
+  // The queue is to be looked at.
+  bool look_ ABSL_GUARDED_BY(mutex_) = true;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time stop_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
-  Usage usage_ ABSL_GUARDED_BY(mutex_);
 
   std::thread thread_;
 };

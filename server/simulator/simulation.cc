@@ -51,7 +51,6 @@ Simulation::Simulation(const SimulationOptions& options, Workload workload)
       project_jobs_(workload_.projects.size()),
       waiting_gpus_(workload_.projects.size()),
       urgent_gpus_(workload_.projects.size()),
-      waiting_(static_cast<int>(workload_.projects.size())),
       start_(workload_.jobs.empty() ? absl::UnixEpoch()
                                     : workload_.jobs[0].submitted),
       now_(start_) {
@@ -201,8 +200,9 @@ void Simulation::Handle(const Event& event) {
 }
 
 void Simulation::Submit(int job) {
-  waiting_.Add(LineProject(job), LineClass(job), &workload_.jobs[job].queued,
-               now_);
+  // The workload owns it.
+  waiting_.Add(LineProject(job), LineClass(job),
+               {std::shared_ptr<void>(), &workload_.jobs[job].queued}, now_);
   CountWaiting(job, 1);
 }
 
@@ -224,8 +224,8 @@ scheduler::Snapshot Simulation::MakeSnapshot() {
   for (size_t p = 0; p < projects_.size(); ++p) {
     projects_[p].usage = usage_[p].value();
   }
-  return {now_,    workload_.nodes, projects_, waiting_.queues(),
-          claims_, running_};
+  queues_ = waiting_.queues();
+  return {now_, workload_.nodes, projects_, queues_, claims_, running_};
 }
 
 void Simulation::RefreshCheckpoints() {

@@ -11,8 +11,8 @@
 #include "server/scheduler/fair_usage.h"
 #include "server/scheduler/policy.h"
 #include "server/scheduler/snapshot.h"
+#include "server/scheduler/waiting_jobs.h"
 #include "server/simulator/measures.h"
-#include "server/simulator/waiting_jobs.h"
 #include "server/simulator/workload.h"
 
 namespace retort::simulator {
@@ -108,7 +108,8 @@ class Simulation {
   std::vector<int> project_gpus_, project_jobs_;  // held and running
   // Asked for by what waits; by that of class NORMAL or above.
   std::vector<int64_t> waiting_gpus_, urgent_gpus_;
-  WaitingJobs waiting_;
+  scheduler::WaitingJobs waiting_;
+  std::vector<scheduler::Queue> queues_;  // of these, for a snapshot
   std::vector<scheduler::Claim> claims_;
   std::vector<const scheduler::RunningGang*> running_;
 

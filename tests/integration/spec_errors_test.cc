@@ -136,11 +136,12 @@ TEST_F(SpecErrorsTest, MoreThreadsThanTheServiceHasAreRefused) {
                         "CPU slots; ask for at most that many"));
 }
 
-TEST_F(SpecErrorsTest, WhatIsNotThereYetSaysSo) {
+TEST_F(SpecErrorsTest, AGangThatHasNoPlaceHereIsRefusedAtOnce) {
   json spec = Teacher();
   spec["resources"]["world_size"] = 2;
-  EXPECT_THAT(Refusal(spec, 6, "NOT_IMPLEMENTED"),
-              AllOf(HasSubstr("world_size"), HasSubstr("use 1")));
+  EXPECT_THAT(Refusal(spec),
+              HasSubstr("resources: such a job can never start here: needs 2 "
+                        "CPU slots, but the service has 1"));
 }
 
 TEST_F(SpecErrorsTest, ValidateOnlyFillsInDefaultsAndMakesNoJob) {

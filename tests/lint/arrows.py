@@ -33,7 +33,7 @@ ARROWS = {
     "server/http": ["server/metrics"],
     "server/jobs": ["server/db"],
     "server/executor": ["server/jobs"],
-    "server/scheduler": ["server/jobs", "server/executor", "server/metrics"],
+    "server/scheduler": ["server/jobs", "server/executor", "server/metrics", "server/db"],
     "server/simulator": ["server/scheduler"],
     "server/registry": ["server/db", "server/metrics"],
     "server/batching": ["server/registry", "server/executor", "server/metrics"],

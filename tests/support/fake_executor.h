@@ -63,7 +63,8 @@ class FakeExecutor : public executor::Executor {
   }
 
   std::vector<executor::NodeInfo> Nodes() override {
-    return {{"fake", 2, 0, true, ""}};
+    absl::MutexLock lock(&mutex_);
+    return nodes_;
   }
   std::string DisplayId(const std::string& handle) const override {
     return handle;
@@ -76,6 +77,11 @@ class FakeExecutor : public executor::Executor {
   void SetStartError(absl::Status error) {
     absl::MutexLock lock(&mutex_);
     start_error_ = std::move(error);
+  }
+  // Default: one node, "fake", with two CPU slots.
+  void SetNodes(std::vector<executor::NodeInfo> nodes) {
+    absl::MutexLock lock(&mutex_);
+    nodes_ = std::move(nodes);
   }
   // A later Adopt() of this handle, or of none, finds it.
   void SetAlive(const std::string& handle) {
@@ -103,6 +109,8 @@ class FakeExecutor : public executor::Executor {
   executor::WorkerLinks* const links_;
   mutable absl::Mutex mutex_;
   absl::Status start_error_ ABSL_GUARDED_BY(mutex_);
+  std::vector<executor::NodeInfo> nodes_ ABSL_GUARDED_BY(mutex_) = {
+      {"fake", 2, 0, true, ""}};
   std::set<std::string> alive_ ABSL_GUARDED_BY(mutex_);
   std::vector<executor::GangSpec> started_ ABSL_GUARDED_BY(mutex_);
   Incarnations adopted_ ABSL_GUARDED_BY(mutex_);

@@ -234,10 +234,10 @@ pid_t ServiceProcess::WorkerOf(const std::string& collection,
 std::vector<pid_t> ServiceProcess::RanksOf(const std::string& job) const {
   std::vector<pid_t> ranks;
   while (true) {
-    const std::vector<pid_t> found = FindProcesses(
-        {absl::StrCat("--server=unix:", socket_),
-         absl::StrCat("--subject=projects/default/jobs/", job),
-         absl::StrCat("--rank=", ranks.size())});
+    const std::vector<pid_t> found =
+        FindProcesses({absl::StrCat("--server=unix:", socket_),
+                       absl::StrCat("--subject=projects/default/jobs/", job),
+                       absl::StrCat("--rank=", ranks.size())});
     if (found.empty()) return ranks;
     ranks.push_back(found.front());
   }

@@ -246,6 +246,25 @@ TEST_F(JobStoreTest, DeletesAnEndedJobWithItsFolder) {
   EXPECT_FALSE(base::FileExists(data_dir_.job_dir("a")));
 }
 
+TEST_F(JobStoreTest, AListenerHearsOfEachStoredChangeOfAnyJob) {
+  class Names : public JobListener {
+   public:
+    void OnStored(const std::string& name) override { names.push_back(name); }
+    std::vector<std::string> names;
+  };
+  auto listener = std::make_shared<Names>();
+  store_->feed()->Listen(listener);
+  const std::string a = Create("a"), b = Create("b");
+  ASSERT_THAT(store_->RecordProgress(a, v1::JobProgress(), {}, clock_.Now()),
+              IsOk());
+  ASSERT_THAT(MoveTo(b, J::STATE_CANCELLED), IsOk());
+  ASSERT_THAT(store_->Delete(b, ""), IsOk());
+  EXPECT_THAT(listener->names, ::testing::ElementsAre(a, b, b, b));
+  // One that is gone is not told.
+  listener.reset();
+  Create("c");
+}
+
 TEST_F(JobStoreTest, TellsWatchersOfEachChange) {
   class Counter : public JobWatcher {
    public:

@@ -323,24 +323,63 @@ TEST_F(SpecResolverTest, LetsAConsistencyModelUseAnyPreconditioning) {
               IsOk());
 }
 
-TEST_F(SpecResolverTest, SaysWhatThisBuildCannotDo) {
+TEST_F(SpecResolverTest, ProcessesOfAGangShareANodesThreads) {
+  const auto threads = [&](const std::string& resources,
+                           const ResolverLimits& limits) {
+    v1::JobSpec spec =
+        Parse("train_teacher { training { iterations: 1 } } resources { " +
+              resources + " }");
+    EXPECT_THAT(SpecResolver(limits, &models_).Resolve(&spec), IsOk());
+    return spec.resources().cpu_threads();
+  };
+  EXPECT_EQ(threads("", {16}), 16);
+  EXPECT_EQ(threads("world_size: 4", {16}), 4);
+  EXPECT_EQ(threads("world_size: 32", {16}), 1);
+  EXPECT_EQ(threads("world_size: 4 max_ranks_per_node: 2", {16}), 8);
+  EXPECT_EQ(threads("world_size: 32 gpus: 1", {64, 8}), 8);
+  EXPECT_EQ(threads("world_size: 4 cpu_threads: 3", {16}), 3);
+}
+
+TEST_F(SpecResolverTest, OnlyTrainingRunsAsAGangOrOnGpus) {
   for (const char* resources : {"world_size: 2", "gpus: 1"}) {
-    const absl::Status status =
-        Resolve("train_teacher { training { iterations: 1 } } resources { " +
-                std::string(resources) + " }");
-    EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnimplemented));
-    EXPECT_EQ(service::ReasonOf(status), v1::ERROR_REASON_NOT_IMPLEMENTED);
+    EXPECT_THAT(Resolve("train_teacher { training { iterations: 1 } } "
+                        "resources { " +
+                        std::string(resources) + " }"),
+                IsOk());
+    EXPECT_THAT(Resolve("estimate_preconditioning { teacher: "
+                        "'projects/p/models/teacher' } resources { " +
+                        std::string(resources) + " }"),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("only train_teacher and distill run")));
   }
 }
 
-TEST_F(SpecResolverTest, WhatOnlyRunsElsewhereIsEstimatedAllTheSame) {
-  v1::JobSpec spec = Parse(
-      "train_teacher { training { iterations: 1 } } "
-      "resources { world_size: 32 gpus: 1 }");
-  EXPECT_THAT(SpecResolver({.cpu_slots = 2}, &models_)
-                  .Resolve(&spec, /*only_estimate=*/true),
-              IsOk());
-  EXPECT_EQ(spec.resources().world_size(), 32);
+TEST_F(SpecResolverTest, RefusesResourcesThatMakeNoSense) {
+  for (const char* resources :
+       {"world_size: -1", "gpus: 2", "gpus: -1", "max_ranks_per_node: -1",
+        "time_limit { seconds: 0 }", "time_limit { seconds: -5 }"}) {
+    const std::string field =
+        std::string(resources).substr(0, std::string(resources).find(' '));
+    EXPECT_THAT(
+        Resolve("train_teacher { training { iterations: 1 } } resources { " +
+                std::string(resources) + " }"),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 HasSubstr("resources." + field.substr(0, field.find(':')))));
+  }
+}
+
+TEST_F(SpecResolverTest, EveryProcessTakesAnEqualPartOfTheBatch) {
+  const auto resolve = [&](const std::string& training) {
+    return Resolve("train_teacher { training { iterations: 1 " + training +
+                   " } } resources { world_size: 4 cpu_threads: 1 }");
+  };
+  EXPECT_THAT(resolve("batch_size: 24 accumulation: 3"), IsOk());
+  EXPECT_THAT(resolve("batch_size: 24 accumulation: 4"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("use a multiple of 16")));
+  EXPECT_THAT(resolve("batch_size: 30"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("4 processes (resources.world_size)")));
 }
 
 TEST_F(SpecResolverTest, AugmentationIsAProbability) {

@@ -52,7 +52,9 @@ class CallGuardTest : public ServiceFixture {
     ::chmod((dir_ / "tokens").c_str(), 0600);
     tokens_ = *auth::TokenFile::Open(dir_ / "tokens");
     ClusterServiceDeps deps;
-    deps.jobs = jobs_.get();
+    deps.node = "fake";
+    deps.clock = &clock_;
+    deps.scheduler = scheduler_.get();
     deps.deployments = manager_.get();
     deps.metrics = &metrics_;
     cluster_ = std::make_unique<ClusterService>(deps);

@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "server/rpc/cluster_service.h"
 #include "tests/server/rpc/not_there_yet.h"
 #include "tests/server/rpc/service_fixture.h"
 #include "tests/support/status_matchers.h"
@@ -86,69 +85,6 @@ TEST_F(DeploymentServiceTest, AnswersWhatIsNotThereYetWithAReason) {
   EXPECT_THAT(MethodsNotThereYet(server_.get(),
                                  v1::DeploymentService::service_full_name()),
               ElementsAre("UpdateDeployment", "RollbackDeployment"));
-}
-
-class ClusterServiceTest : public ServiceFixture {
- protected:
-  ClusterServiceTest() : service_(Deps()) {
-    stub_ = v1::ClusterService::NewStub(Serve(&service_));
-  }
-  ~ClusterServiceTest() override { Shutdown(); }
-
-  ClusterServiceDeps Deps() {
-    ClusterServiceDeps deps;
-    deps.version = "1.2.3";
-    deps.executor = "local";
-    deps.node = "here";
-    deps.cpu_slots = 4;
-    deps.jobs = jobs_.get();
-    deps.deployments = manager_.get();
-    deps.metrics = &metrics_;
-    return deps;
-  }
-
-  void AddJob(const std::string& id, int threads, bool running) {
-    jobs::NewJob job;
-    job.project = "default";
-    job.job_id = id;
-    job.job.mutable_spec()->mutable_evaluate();
-    job.job.mutable_spec()->mutable_resources()->set_cpu_threads(threads);
-    ASSERT_THAT(jobs_->CreateJob(job), IsOk());
-    if (!running) return;
-    ASSERT_THAT(jobs_->Update("projects/default/jobs/" + id,
-                              [](jobs::JobRecord& record, auto*) {
-                                record.job.set_state(v1::Job::STATE_STARTING);
-                                return absl::OkStatus();
-                              }),
-                IsOk());
-  }
-
-  ClusterService service_;
-  std::unique_ptr<v1::ClusterService::Stub> stub_;
-};
-
-TEST_F(ClusterServiceTest, TellsWhatRunsAndWhatWaits) {
-  AddJob("running", 3, true);
-  AddJob("queued", 2, false);
-  grpc::ClientContext context;
-  v1::Cluster cluster;
-  ASSERT_TRUE(
-      stub_->GetCluster(&context, v1::GetClusterRequest(), &cluster).ok());
-  EXPECT_EQ(cluster.version(), "1.2.3");
-  EXPECT_EQ(cluster.executor(), "local");
-  EXPECT_EQ(cluster.queued_jobs(), 1);
-  EXPECT_EQ(cluster.running_jobs(), 1);
-  ASSERT_EQ(cluster.nodes_size(), 1);
-  EXPECT_EQ(cluster.nodes(0).cpu_slots(), 4);
-  EXPECT_EQ(cluster.nodes(0).cpu_slots_used(), 3);
-  EXPECT_THAT(cluster.nodes(0).occupants(),
-              ElementsAre("projects/default/jobs/running"));
-}
-
-TEST_F(ClusterServiceTest, AnswersWhatIsNotThereYetWithAReason) {
-  EXPECT_THAT(MethodsNotThereYet(server_.get(),
-                                 v1::ClusterService::service_full_name()),
-              ElementsAre("GetQuota", "UpdateQuota"));
 }
 
 }  // namespace

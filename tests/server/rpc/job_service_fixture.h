@@ -26,10 +26,10 @@ class JobServiceFixture : public ::testing::Test {
   JobServiceFixture() {
     db_ = *db::Database::Open(data_dir_.db_path());
     store_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
-    scheduler::SchedulerOptions options;
-    options.cpu_slots = 2;
+    cluster_store_ = *scheduler::ClusterStore::Create(db_.get());
     scheduler_ = std::make_unique<scheduler::Scheduler>(
-        options, &clock_, store_.get(), &models_, &executor_, &metrics_);
+        scheduler::SchedulerOptions(), &clock_, store_.get(), &models_,
+        &executor_, cluster_store_.get(), &metrics_);
     service_ = std::make_unique<JobService>(
         store_.get(), scheduler_.get(), &resolver_, &metrics_,
         [this](const v1::JobSpec& spec, bool measure,
@@ -123,6 +123,7 @@ class JobServiceFixture : public ::testing::Test {
   const jobs::SpecResolver resolver_{{.cpu_slots = 2}, &models_};
   std::unique_ptr<db::Database> db_;
   std::unique_ptr<jobs::JobStore> store_;
+  std::unique_ptr<scheduler::ClusterStore> cluster_store_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<JobService> service_;
   std::unique_ptr<grpc::Server> server_;

@@ -13,8 +13,10 @@
 #include "server/registry/deployment_store.h"
 #include "server/registry/model_store.h"
 #include "server/rpc/status.h"
+#include "server/scheduler/scheduler.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_executor.h"
+#include "tests/support/fake_models.h"
 #include "tests/support/fake_weights_tool.h"
 #include "tests/support/model_files.h"
 #include "tests/support/temp_dir.h"
@@ -37,6 +39,10 @@ class ServiceFixture : public ::testing::Test {
         batching::DeploymentManagerDeps{data_dir_, &clock_, deployments_.get(),
                                         models_.get(), &executor_, &metrics_},
         options);
+    cluster_store_ = *scheduler::ClusterStore::Create(db_.get());
+    scheduler_ = std::make_unique<scheduler::Scheduler>(
+        scheduler::SchedulerOptions(), &clock_, jobs_.get(), &lookup_,
+        &executor_, cluster_store_.get(), &metrics_);
   }
   ~ServiceFixture() override {
     if (server_ != nullptr) {
@@ -75,6 +81,9 @@ class ServiceFixture : public ::testing::Test {
   std::unique_ptr<registry::ModelStore> models_;
   std::unique_ptr<registry::DeploymentStore> deployments_;
   std::unique_ptr<batching::DeploymentManager> manager_;
+  testing::FakeModels lookup_;
+  std::unique_ptr<scheduler::ClusterStore> cluster_store_;
+  std::unique_ptr<scheduler::Scheduler> scheduler_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -168,5 +168,34 @@ TEST_F(ExplainTest, KnowsNoOtherJobs) {
             absl::StatusCode::kNotFound);
 }
 
+TEST_F(ExplainTest, TheFirstOfAQueueAreExplainedAsEachAlone) {
+  Fill();
+  const int beta = c_.AddProject("beta", 2);
+  const int limited = c_.AddProject("limited");
+  c_.projects[limited].quota.max_jobs = 0;
+  const JobClass normal = JobClass::kNormal;
+  const absl::Duration endless = absl::InfiniteDuration();
+  for (int i = 0; i < 4; ++i) {
+    c_.Queue(absl::StrCat("a", i), 16, endless, normal, 0);
+    c_.Queue(absl::StrCat("b", i), 1, absl::Hours(1), normal, beta);
+    c_.Queue(absl::StrCat("l", i), 1, endless, normal, limited);
+    c_.Queue(absl::StrCat("h", i), 2, endless, JobClass::kHigh, beta);
+  }
+  c_.Queue("later", 1).not_before = c_.now + absl::Minutes(3);
+  const std::vector<QueueEntry> entries =
+      ExplainFirst(c_.snapshot(), c_.options, 100);
+  ASSERT_EQ(entries.size(), 17u);
+  EXPECT_EQ(entries[0].job->name, "h0");
+  EXPECT_EQ(entries[0].job_class, JobClass::kHigh);
+  for (const QueueEntry& entry : entries) {
+    const Explanation alone = Of(entry.job->name);
+    EXPECT_EQ(entry.explanation.words, alone.words) << entry.job->name;
+    EXPECT_EQ(entry.explanation.before, alone.before) << entry.job->name;
+    EXPECT_EQ(entry.explanation.reason, alone.reason) << entry.job->name;
+    EXPECT_EQ(entry.explanation.earliest, alone.earliest) << entry.job->name;
+  }
+  EXPECT_EQ(ExplainFirst(c_.snapshot(), c_.options, 3).size(), 3u);
+}
+
 }  // namespace
 }  // namespace retort::scheduler

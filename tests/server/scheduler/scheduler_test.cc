@@ -36,16 +36,16 @@ class SchedulerTest : public ::testing::Test {
   SchedulerTest() {
     db_ = *db::Database::Open(data_dir_.db_path());
     store_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
+    cluster_store_ = *ClusterStore::Create(db_.get());
     Restart();
     models_.Add("projects/default/models/t", v1::Model::KIND_TEACHER);
   }
 
   // A new scheduler over the same store, as after a crash of the service.
   void Restart() {
-    SchedulerOptions options;
-    options.cpu_slots = 2;
-    scheduler_ = std::make_unique<Scheduler>(options, &clock_, store_.get(),
-                                             &models_, &executor_, &metrics_);
+    scheduler_ = std::make_unique<Scheduler>(SchedulerOptions(), &clock_,
+                                             store_.get(), &models_, &executor_,
+                                             cluster_store_.get(), &metrics_);
   }
   std::string Create(const std::string& id) {
     jobs::NewJob job;
@@ -137,6 +137,7 @@ class SchedulerTest : public ::testing::Test {
   retort::testing::FakeModels models_;
   std::unique_ptr<db::Database> db_;
   std::unique_ptr<jobs::JobStore> store_;
+  std::unique_ptr<ClusterStore> cluster_store_;
   std::unique_ptr<Scheduler> scheduler_;
   std::shared_ptr<FakeWorkerSession> session_;
 };
@@ -559,7 +560,7 @@ TEST_F(SchedulerTest, LeavesTheSlotsOfAPausedJobToOthers) {
   Exit(first, {});
   EXPECT_EQ(StateOf(first), J::STATE_PAUSED);
   EXPECT_EQ(StateOf(second), J::STATE_STARTING);
-  EXPECT_THAT(scheduler_->GetUsage().jobs, ElementsAre(second));
+  EXPECT_THAT(scheduler_->cluster()->Gangs(), ElementsAre(second));
 }
 
 TEST_F(SchedulerTest, AsksAWorkerThatStartsToPauseAsSoonAsItAttaches) {

@@ -1,0 +1,83 @@
+#include "client/terminal.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "client/top_frame.h"
+
+namespace retort::client {
+namespace {
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void Interrupt(int) { interrupted = true; }
+
+void Write(const std::string& text) {
+  fputs(text.c_str(), stdout);
+  fflush(stdout);
+}
+
+}  // namespace
+
+Terminal::Terminal() {
+  struct sigaction action = {};
+  action.sa_handler = Interrupt;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  keys_ = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before_) == 0;
+  if (keys_) {
+    termios raw = before_;
+    raw.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
+    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+  }
+  Write("\x1b[?1049h\x1b[?25l");  // the other screen, no cursor
+}
+
+Terminal::~Terminal() {
+  Write("\x1b[?25h\x1b[?1049l");
+  if (keys_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+}
+
+void Terminal::Draw(const std::string& text) {
+  winsize size = {};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+    size.ws_col = 80;
+    size.ws_row = 24;
+  }
+  // From the top left, each line and the rest of the screen cleared behind.
+  Write(absl::StrCat("\x1b[H",
+                     absl::StrReplaceAll(CutTo(text, size.ws_col, size.ws_row),
+                                         {{"\n", "\x1b[K\n"}}),
+                     "\x1b[K\x1b[J"));
+}
+
+bool Terminal::Wait(absl::Duration time) {
+  const absl::Time until = absl::Now() + time;
+  while (!interrupted) {
+    const absl::Duration left = until - absl::Now();
+    if (left <= absl::ZeroDuration()) return true;
+    pollfd input = {keys_ ? STDIN_FILENO : -1, POLLIN, 0};
+    // Rather late than again and again for the last millisecond.
+    const int ready =
+        poll(&input, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+    if (ready <= 0) continue;
+    char key = 0;
+    if (read(STDIN_FILENO, &key, 1) <= 0) {
+      keys_ = false;  // it has been closed
+    } else if (key == 'q' || key == 'Q') {
+      return false;
+    }
+  }
+  return false;
+}
+
+}  // namespace retort::client
