@@ -24,12 +24,16 @@ absl::StatusOr<std::string> ReadOwnFile(const char* flag,
   return UsageError(absl::StrCat(flag, ": ", bytes.status().message()));
 }
 
-absl::StatusOr<std::string> ReadPem(const char* flag, const std::string& path) {
+// `holds`: what its first line must name.
+absl::StatusOr<std::string> ReadPem(const char* flag, const std::string& path,
+                                    const char* holds) {
   if (path.empty()) return std::string();
   RETORT_ASSIGN_OR_RETURN(std::string pem, ReadOwnFile(flag, path));
-  if (absl::StrContains(pem, "-----BEGIN ")) return pem;
-  return UsageError(
-      absl::StrCat(flag, ": ", path, " is no PEM file (-----BEGIN ...-----)"));
+  if (absl::StrContains(pem, "-----BEGIN ") && absl::StrContains(pem, holds)) {
+    return pem;
+  }
+  return UsageError(absl::StrCat(flag, ": ", path, " has no -----BEGIN ", holds,
+                                 "----- in it; it must be PEM"));
 }
 
 absl::StatusOr<std::string> ReadToken(const AccessOptions& options) {
@@ -92,9 +96,12 @@ absl::StatusOr<Access> MakeAccess(const AccessOptions& options,
     return UsageError("--cert and --key go together; give both");
   }
   grpc::SslCredentialsOptions ssl;
-  RETORT_ASSIGN_OR_RETURN(ssl.pem_root_certs, ReadPem("--ca", options.ca));
-  RETORT_ASSIGN_OR_RETURN(ssl.pem_cert_chain, ReadPem("--cert", options.cert));
-  RETORT_ASSIGN_OR_RETURN(ssl.pem_private_key, ReadPem("--key", options.key));
+  RETORT_ASSIGN_OR_RETURN(ssl.pem_root_certs,
+                          ReadPem("--ca", options.ca, "CERTIFICATE"));
+  RETORT_ASSIGN_OR_RETURN(ssl.pem_cert_chain,
+                          ReadPem("--cert", options.cert, "CERTIFICATE"));
+  RETORT_ASSIGN_OR_RETURN(ssl.pem_private_key,
+                          ReadPem("--key", options.key, "PRIVATE KEY"));
   access.credentials = grpc::SslCredentials(ssl);
   return access;
 }

@@ -1,5 +1,7 @@
 // retort: the command line of the service.
 
+#include <grpc/support/log.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -139,7 +141,16 @@ void PrintError(const Context& context) {
   fprintf(stderr, "%s\n", nlohmann::json{{"error", error}}.dump().c_str());
 }
 
+// gRPC's own complaints would stand between our lines, and in scripts' JSON;
+// GRPC_VERBOSITY brings them back.
+void QuietGrpc() {
+  if (std::getenv("GRPC_VERBOSITY") == nullptr) {
+    gpr_set_log_function([](gpr_log_func_args*) {});
+  }
+}
+
 int Main(int argc, char** argv) {
+  QuietGrpc();
   Context context;
   CLI::App app{
       "Retort: distills diffusion models into few-step ones and "

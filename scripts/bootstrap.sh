@@ -2,10 +2,11 @@
 # Sets up what Retort needs to be built: distribution packages and LibTorch.
 # Idempotent: whatever is already there is left alone.
 #
-#   scripts/bootstrap.sh [--cuda] [--lint] [--no-apt] [--help]
+#   scripts/bootstrap.sh [--cuda] [--lint] [--tests] [--no-apt] [--help]
 #
 #   --cuda    also unpack the CUDA side of LibTorch (several GB more)
 #   --lint    also set up what the lint tests use (clang-format, buf)
+#   --tests   also install what the integration tests use (Slurm)
 #   --no-apt  do not install distribution packages (they must be there)
 #
 # Downloads are verified by SHA-256 and kept, by hash, in
@@ -18,6 +19,7 @@ deps="$here/.deps"
 cache="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/retort"
 cuda=0
 lint=0
+tests=0
 apt=1
 
 say() { printf '\033[1m[bootstrap]\033[0m %s\n' "$*"; }
@@ -27,8 +29,9 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --cuda) cuda=1 ;;
     --lint) lint=1 ;;
+    --tests) tests=1 ;;
     --no-apt) apt=0 ;;
-    -h|--help) sed -n '2,14p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,15p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) die "unknown option '$1'; see scripts/bootstrap.sh --help" ;;
   esac
   shift
@@ -45,6 +48,8 @@ packages=(
 )
 
 [ "$lint" = 0 ] || packages+=(clang-format)
+# Its services need not run: tests start their own (tests/support/slurm_cluster.h).
+[ "$tests" = 0 ] || packages+=(slurm-wlm munge)
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 
 install_packages() {

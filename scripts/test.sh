@@ -23,7 +23,7 @@ done
 say() { printf '\033[1m[test]\033[0m %s\n' "$*"; }
 
 say "1/4 set-up"
-scripts/bootstrap.sh --lint "${bootstrap[@]}"
+scripts/bootstrap.sh --lint --tests "${bootstrap[@]}"
 say "2/4 configure (preset $preset)"
 scripts/build.sh --preset "$preset" --configure-only
 say "3/4 build"

@@ -52,6 +52,25 @@ void AddSecurityOptions(ServerOptions* options, CLI::App* app) {
                 "Serve --http_listen on an address that others can reach");
 }
 
+void AddExecutorOptions(ServerOptions* options, CLI::App* app) {
+  app->add_option("--executor", options->executor,
+                  "Who runs jobs: local (this machine), or slurm")
+      ->capture_default_str();
+  app->add_option("--worker_listen", options->worker_listen,
+                  "host:port where workers of Slurm dial in; always the same")
+      ->capture_default_str();
+  app->add_option("--worker_address", options->worker_address,
+                  "The same as the nodes see it; default: worker_listen, by "
+                  "this machine's name");
+  app->add_option("--slurm_bin", options->slurm_bin,
+                  "Folder of Slurm's commands; default: the first in PATH");
+  app->add_option("--cpu_slots", options->cpu_slots,
+                  "CPU threads that jobs may use together; 0: all");
+  app->add_option("--gpus", options->gpus,
+                  "GPUs that jobs may use; -1: all there are")
+      ->capture_default_str();
+}
+
 void AddOptions(ServerOptions* options, CLI::App* app) {
   app->add_option("--data_dir", options->data_dir,
                   "Folder of everything that is kept; default "
@@ -65,8 +84,7 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
   app->add_option("--worker_binary", options->worker_binary,
                   "The worker's program; default: retort-worker beside this "
                   "one");
-  app->add_option("--cpu_slots", options->cpu_slots,
-                  "CPU threads that jobs may use together; 0: all");
+  AddExecutorOptions(options, app);
   app->add_option("--min_run", options->min_run,
                   "Seconds that a job has run before it is asked to make room "
                   "for one of a higher class")
@@ -75,6 +93,18 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
   app->add_option("--log_level", options->log_level,
                   "trace, debug, info, warn, error")
       ->capture_default_str();
+  const auto advanced = [app](const char* name, double* seconds,
+                              const char* what) {
+    app->add_option(name, *seconds, what)
+        ->capture_default_str()
+        ->group("Advanced, in seconds");
+  };
+  advanced("--lease", &options->lease,
+           "How long workers of jobs work on without a server");
+  advanced("--hang_timeout", &options->hang_timeout,
+           "A worker not heard of for so long hangs");
+  advanced("--stall_timeout", &options->stall_timeout,
+           "A worker busy with one thing for so long hangs");
 }
 
 // `retortd token new`: makes a token, and says what goes into the tokens file.
@@ -155,7 +185,7 @@ int Main(int argc, char** argv) {
 
   CLI::App app(
       "retortd: the Retort service. Keeps jobs, models and deployments, and "
-      "runs them as worker processes of this machine.",
+      "runs them as worker processes of this machine or of a Slurm cluster.",
       "retortd");
   std::string config;
   bool dry_run = false;

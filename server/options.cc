@@ -8,9 +8,11 @@
 #include <functional>
 #include <map>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "server/auth/listen_policy.h"
@@ -27,15 +29,24 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
   const auto flag = [](bool* value) {
     return [value](const YAML::Node& node) { *value = node.as<bool>(); };
   };
+  const auto number = [](double* value) {
+    return [value](const YAML::Node& node) { *value = node.as<double>(); };
+  };
   return {
       {"data_dir", text(&options->data_dir)},
       {"listen", text(&options->listen)},
       {"http_listen", text(&options->http_listen)},
       {"worker_binary", text(&options->worker_binary)},
+      {"executor", text(&options->executor)},
+      {"worker_listen", text(&options->worker_listen)},
+      {"worker_address", text(&options->worker_address)},
+      {"slurm_bin", text(&options->slurm_bin)},
       {"cpu_slots",
        [options](const YAML::Node& node) {
          options->cpu_slots = node.as<int>();
        }},
+      {"gpus",
+       [options](const YAML::Node& node) { options->gpus = node.as<int>(); }},
       {"min_run",
        [options](const YAML::Node& node) {
          options->min_run = node.as<int>();
@@ -47,6 +58,9 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
       {"insecure", flag(&options->insecure)},
       {"http_insecure", flag(&options->http_insecure)},
       {"log_level", text(&options->log_level)},
+      {"lease", number(&options->lease)},
+      {"hang_timeout", number(&options->hang_timeout)},
+      {"stall_timeout", number(&options->stall_timeout)},
   };
 }
 
@@ -91,6 +105,20 @@ std::string DefaultDataDir() {
   return "retort-data";
 }
 
+// NVIDIA's driver makes a device file for each.
+int CountGpus() {
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    const std::vector<std::string> devices =
+        absl::StrSplit(visible, ',', absl::SkipWhitespace());
+    return static_cast<int>(devices.size());
+  }
+  int count = 0;
+  while (::access(absl::StrCat("/dev/nvidia", count).c_str(), F_OK) == 0) {
+    ++count;
+  }
+  return count;
+}
+
 // The folder of the running program.
 std::string ProgramDir(const std::string& program) {
   std::error_code error;
@@ -129,6 +157,41 @@ absl::Status CheckHttpListen(const ServerOptions& options) {
       "--http_insecure if they may see it"));
 }
 
+// Workers have tokens, too, which are not to be read on the way.
+absl::Status CheckWorkerListen(const ServerOptions& options) {
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.worker_listen));
+  if (address.port == 0) {
+    return absl::InvalidArgumentError(
+        "needs a port that stays the same: workers that outlive a server look "
+        "for the next one there");
+  }
+  return auth::MayListen(address, options.insecure, options.tls.enabled());
+}
+
+absl::Status CheckExecutor(const ServerOptions& options) {
+  if (options.executor == "local") return absl::OkStatus();
+  if (options.executor != "slurm") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--executor: is \"", options.executor, "\"; choose local or slurm"));
+  }
+  RETORT_RETURN_IF_ERROR(InOption("worker_listen", CheckWorkerListen(options)));
+  return InOption("worker_address",
+                  auth::ParseListenAddress(options.worker_address).status());
+}
+
+// What nodes dial if nothing is said of it.
+std::string DefaultWorkerAddress(const std::string& worker_listen) {
+  const auto address = auth::ParseListenAddress(worker_listen);
+  if (!address.ok()) return worker_listen;  // Validate() complains
+  if (address->host != "0.0.0.0" && address->host != "::") {
+    return worker_listen;
+  }
+  char host[256] = "localhost";
+  ::gethostname(host, sizeof(host) - 1);
+  return absl::StrCat(host, ":", address->port);
+}
+
 }  // namespace
 
 absl::Status ApplyYaml(const std::string& yaml, const std::string& source,
@@ -154,6 +217,10 @@ absl::Status ServerOptions::Resolve(const std::string& program) {
   if (cpu_slots == 0) {
     cpu_slots = std::max(1u, std::thread::hardware_concurrency());
   }
+  if (gpus < 0) gpus = CountGpus();
+  if (worker_address.empty()) {
+    worker_address = DefaultWorkerAddress(worker_listen);
+  }
   return Validate();
 }
 
@@ -166,9 +233,18 @@ absl::Status ServerOptions::Validate() const {
         "--tls_cert and --tls_key go together, and --tls_client_ca with them; "
         "give the one that is missing");
   }
+  RETORT_RETURN_IF_ERROR(CheckExecutor(*this));
   if (cpu_slots < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
+  }
+  for (const auto& [name, seconds] :
+       {std::pair("lease", lease), std::pair("hang_timeout", hang_timeout),
+        std::pair("stall_timeout", stall_timeout)}) {
+    if (!(seconds > 0)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--", name, ": is ", seconds, "; must be seconds above 0"));
+    }
   }
   if (min_run < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -185,7 +261,14 @@ std::string ServerOptions::ToYaml() const {
   out << YAML::Key << "http_listen" << YAML::Value << YAML::DoubleQuoted
       << http_listen;
   out << YAML::Key << "worker_binary" << YAML::Value << worker_binary;
+  out << YAML::Key << "executor" << YAML::Value << executor;
+  out << YAML::Key << "worker_listen" << YAML::Value << worker_listen;
+  out << YAML::Key << "worker_address" << YAML::Value << YAML::DoubleQuoted
+      << worker_address;
+  out << YAML::Key << "slurm_bin" << YAML::Value << YAML::DoubleQuoted
+      << slurm_bin;
   out << YAML::Key << "cpu_slots" << YAML::Value << cpu_slots;
+  out << YAML::Key << "gpus" << YAML::Value << gpus;
   out << YAML::Key << "min_run" << YAML::Value << min_run;
   out << YAML::Key << "tls_cert" << YAML::Value << YAML::DoubleQuoted
       << tls.cert;
@@ -197,6 +280,9 @@ std::string ServerOptions::ToYaml() const {
   out << YAML::Key << "insecure" << YAML::Value << insecure;
   out << YAML::Key << "http_insecure" << YAML::Value << http_insecure;
   out << YAML::Key << "log_level" << YAML::Value << log_level;
+  out << YAML::Key << "lease" << YAML::Value << lease;
+  out << YAML::Key << "hang_timeout" << YAML::Value << hang_timeout;
+  out << YAML::Key << "stall_timeout" << YAML::Value << stall_timeout;
   out << YAML::EndMap;
   return absl::StrCat(out.c_str(), "\n");
 }

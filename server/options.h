@@ -21,8 +21,23 @@ struct ServerOptions {
   std::string http_listen = "127.0.0.1:7434";
   // The worker's program. Empty: retort-worker beside retortd.
   std::string worker_binary;
+  // Who runs jobs: "local", as processes of this machine, or "slurm", on the
+  // nodes of a Slurm cluster.
+  std::string executor = "local";
+  // Where workers on other machines dial in: host:port, with the same TLS as
+  // the API. Needed by slurm alone. A port of its own and always the same,
+  // since workers that outlive a server look for the next one there.
+  std::string worker_listen = "127.0.0.1:7435";
+  // The same as the nodes see it. Empty: worker_listen, with this machine's
+  // name if that is every address of it (0.0.0.0).
+  std::string worker_address;
+  // Folder of Slurm's commands (sbatch, ...). Empty: the first in PATH.
+  std::string slurm_bin;
   // CPU threads that jobs may use together. 0: as many as the machine has.
   int cpu_slots = 0;
+  // GPUs that jobs may use. -1: all the machine has, of CUDA_VISIBLE_DEVICES if
+  // that is set.
+  int gpus = -1;
   // A job is not asked to make room for another in its first so many seconds.
   int min_run = 600;
   // TLS of the API's port: tls_cert, tls_key, tls_client_ca. Workers' TCP port
@@ -39,6 +54,18 @@ struct ServerOptions {
   bool http_insecure = false;
   // trace, debug, info, warn, error.
   std::string log_level = "info";
+
+  // For those who know why; in seconds, above 0.
+  //
+  // How long workers of jobs work on without a server before they write a
+  // checkpoint and end, and how long a server waits for one whose stream broke.
+  // Counts for workers started from then on.
+  double lease = 600;
+  // A worker that has not been heard of for so long (they beat every two
+  // seconds) is taken to hang, and its gang is stopped and started again.
+  double hang_timeout = 30;
+  // So is one that has been busy with one thing for so long.
+  double stall_timeout = 1800;
 
   // Fills in the defaults that depend on the machine. `program` is argv[0].
   absl::Status Resolve(const std::string& program);

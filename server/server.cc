@@ -22,13 +22,14 @@
 #include "server/auth/token_file.h"
 #include "server/base/resource_name.h"
 #include "server/db/database.h"
-#include "server/executor/local_executor.h"
+#include "server/executor/executor.h"
 #include "server/executor/worker_links.h"
 #include "server/http/http_server.h"
 #include "server/job_estimate.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/spec_resolver.h"
 #include "server/listening.h"
+#include "server/make_executor.h"
 #include "server/metrics/service_metrics.h"
 #include "server/rpc/call_guard.h"
 #include "server/rpc/inference_service.h"
@@ -73,6 +74,8 @@ struct Server::Parts {
   absl::Status OpenStores();
   absl::Status OpenHttp();
   absl::Status OpenWorkerSocket();
+  // The port for workers of other machines.
+  absl::Status AddWorkerPort(grpc::ServerBuilder* builder) const;
   // Lets none call who is not in the tokens file.
   absl::Status GuardCalls(grpc::ServerBuilder* builder);
   absl::Status OpenApi();
@@ -85,7 +88,7 @@ struct Server::Parts {
   std::unique_ptr<db::Database> db;
   metrics::ServiceMetrics metrics;
   executor::WorkerLinks links;
-  std::unique_ptr<executor::LocalExecutor> executor;
+  std::unique_ptr<executor::Executor> executor;
   std::unique_ptr<jobs::JobStore> jobs;
   std::unique_ptr<Serving> serving;
   std::unique_ptr<jobs::SpecResolver> resolver;
@@ -113,12 +116,7 @@ absl::Status Server::Parts::OpenStores() {
   }
   RETORT_RETURN_IF_ERROR(lock.Acquire(data_dir.lock_path()));
   RETORT_ASSIGN_OR_RETURN(db, db::Database::Open(data_dir.db_path()));
-  executor::LocalExecutorOptions local;
-  local.worker_binary = options.worker_binary;
-  local.socket_path = socket_path;
-  local.log_level = options.log_level;
-  local.cpus = options.cpu_slots;
-  executor = std::make_unique<executor::LocalExecutor>(local, &links);
+  RETORT_ASSIGN_OR_RETURN(executor, MakeExecutor(options, socket_path, &links));
   RETORT_ASSIGN_OR_RETURN(
       jobs, jobs::JobStore::Create(db.get(), base::RealClock(), data_dir));
   ServingDeps deps;
@@ -138,6 +136,9 @@ absl::Status Server::Parts::OpenStores() {
                           scheduler::ClusterStore::Create(db.get()));
   scheduler::SchedulerOptions scheduling;
   scheduling.cluster.policy.min_run = absl::Seconds(options.min_run);
+  scheduling.running.lease = absl::Seconds(options.lease);
+  scheduling.running.hang.silence = absl::Seconds(options.hang_timeout);
+  scheduling.running.hang.stall = absl::Seconds(options.stall_timeout);
   scheduler = std::make_unique<scheduler::Scheduler>(
       scheduling, base::RealClock(), jobs.get(), serving->models(),
       executor.get(), cluster_store.get(), &metrics);
@@ -156,12 +157,26 @@ absl::Status Server::Parts::OpenHttp() {
   return absl::OkStatus();
 }
 
+absl::Status Server::Parts::AddWorkerPort(grpc::ServerBuilder* builder) const {
+  RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                          auth::ParseListenAddress(options.worker_listen));
+  RETORT_RETURN_IF_ERROR(ProbeAddress(address, "--worker_listen"));
+  RETORT_ASSIGN_OR_RETURN(const auto credentials,
+                          auth::ServerCredentials(options.tls));
+  builder->AddListeningPort(JoinAddress(address.host, address.port),
+                            credentials);
+  return absl::OkStatus();
+}
+
 absl::Status Server::Parts::OpenWorkerSocket() {
   worker_service = std::make_unique<rpc::WorkerService>(&links);
   grpc::ServerBuilder builder;
   Configure(&builder);
   builder.AddListeningPort(absl::StrCat("unix:", socket_path),
                            grpc::InsecureServerCredentials());
+  if (options.executor != "local") {
+    RETORT_RETURN_IF_ERROR(AddWorkerPort(&builder));
+  }
   builder.RegisterService(worker_service.get());
   worker_server = builder.BuildAndStart();
   if (worker_server == nullptr) {

@@ -17,6 +17,14 @@ void JobLine(const char* name, const std::string& value) {
   if (!value.empty()) absl::PrintF("%-10s %s\n", name, value);
 }
 
+// "node-a, pid 17, step 41, training, heard of at 2026-01-31 12:00:00".
+std::string RankText(const v1::JobRank& rank) {
+  if (!rank.has_heard_time()) return "not attached yet";
+  return absl::StrCat(rank.node(), ", pid ", rank.pid(), ", step ", rank.step(),
+                      rank.activity().empty() ? "" : ", ", rank.activity(),
+                      ", heard of at ", LocalTime(rank.heard_time()));
+}
+
 void PrintJob(const v1::Job& job) {
   const auto* state =
       v1::Job::State_descriptor()->FindValueByNumber(job.state());
@@ -37,6 +45,10 @@ void PrintJob(const v1::Job& job) {
   JobLine("started", LocalTime(job.start_time()));
   JobLine("ended", LocalTime(job.end_time()));
   if (job.attempts() > 1) JobLine("attempts", absl::StrCat(job.attempts()));
+  JobLine("executor", job.executor_id());
+  for (const v1::JobRank& rank : job.ranks()) {
+    JobLine(absl::StrCat("rank ", rank.rank()).c_str(), RankText(rank));
+  }
   for (const std::string& model : job.models()) JobLine("model", model);
   for (const v1::EvaluationResult& r : job.results()) {
     JobLine("result",

@@ -32,8 +32,8 @@ class Pending {
 
 // The ranks of a run: processes that train one network together. All ranks call
 // the same collectives in the same order; each returns when this rank has its
-// result. Collectives throw LostContact. One thread at a time may use it, but
-// Abort() may come from any.
+// result. Collectives throw LostContact, and after that so do all others. For
+// one thread.
 class Communicator {
  public:
   // Hears that this rank begins to wait for others in a collective, with its
@@ -60,7 +60,8 @@ class Communicator {
 
   // Makes the others' collectives, present and later ones, throw LostContact
   // with this reason (as far as it reaches them), and this rank's fail too.
-  // For a rank that cannot go on.
+  // For a rank that cannot go on, whose process is to end. Does not wait for
+  // collectives under way.
   virtual void Abort(const std::string& reason) = 0;
 
   // Returns the sums of some numbers over the ranks: the same on all of them.

@@ -18,6 +18,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
@@ -29,7 +30,8 @@ using StorePtr = c10::intrusive_ptr<c10d::Store>;
 
 constexpr char kAbortKey[] = "retort/abort";
 // For the last words of another rank, whose store may be gone.
-constexpr std::chrono::milliseconds kLastWordsTimeout{3000};
+constexpr absl::Duration kLastWords = absl::Seconds(3);
+constexpr char kHeardKey[] = "retort/heard";
 
 std::chrono::milliseconds Milliseconds(absl::Duration d) {
   return std::chrono::milliseconds(absl::ToInt64Milliseconds(d));
@@ -107,7 +109,13 @@ class ProcessGroup : public Communicator {
         device_(options.cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU)),
         store_(std::move(store)),
         backend_(std::move(backend)) {
-    store_->setTimeout(kLastWordsTimeout);
+    store_->setTimeout(Milliseconds(kLastWords));
+  }
+
+  // A gang that broke apart is not taken down: that would wait for collectives
+  // which will not end. Its threads sleep until the process ends, as it must.
+  ~ProcessGroup() override {
+    if (closed_) static_cast<void>(backend_.release());
   }
 
   int rank() const override { return rank_; }
@@ -141,12 +149,14 @@ class ProcessGroup : public Communicator {
         const std::string text = absl::StrCat("rank ", rank_, ": ", reason);
         store_->set(kAbortKey, std::vector<uint8_t>(text.begin(), text.end()));
       }
+      if (rank_ != 0) store_->add(kHeardKey, 1);  // what it would hear
     } catch (const std::exception& error) {
       RETORT_LOG(warn, "the others do not hear why this rank gives up: {}",
                  FirstLine(error));
     }
     try {
       backend_->Close();
+      if (rank_ == 0) AwaitListeners();
     } catch (const std::exception& error) {
       RETORT_LOG(warn, "closing the connections: {}", FirstLine(error));
     }
@@ -161,6 +171,9 @@ class ProcessGroup : public Communicator {
         : group_(group), work_(std::move(work)), what_(what) {}
     void Wait() override {
       const Waiting waiting(group_, what_);
+      if (group_.closed_ && !work_->isCompleted()) {
+        throw LostContact("this rank has given up");
+      }
       try {
         work_->wait();
       } catch (const std::exception& error) {
@@ -193,6 +206,7 @@ class ProcessGroup : public Communicator {
       if (store_->check({kAbortKey})) {
         const std::vector<uint8_t> text = store_->get(kAbortKey);
         reason = std::string(text.begin(), text.end());
+        store_->add(kHeardKey, 1);
       }
     } catch (const std::exception&) {
       // Its store went with rank 0.
@@ -207,12 +221,20 @@ class ProcessGroup : public Communicator {
     return LostContact(reason);
   }
 
+  // The store goes with this process: gives the others a moment to read it.
+  void AwaitListeners() {
+    const absl::Time enough = absl::Now() + kLastWords;
+    while (store_->add(kHeardKey, 0) < size_ - 1 && absl::Now() < enough) {
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+  }
+
   const int rank_;
   const int size_;
   const at::Device device_;
   std::atomic<bool> closed_{false};
   const StorePtr store_;
-  const std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Backend> backend_;
 };
 
 // A socket bound to a free port of `host`, and to nothing else.

@@ -325,6 +325,8 @@ absl::Status TrainState::BeginWith(const Checkpoint& checkpoint,
   }
   json state = checkpoint.state;
   state["counters"]["rollbacks"] = 0;
+  // Another precision's scale says nothing.
+  if (run.value("precision", "") != "fp16") state.erase("loss_scale");
   if (!discriminator) state["discriminator_steps"] = 0;
   TakeCounters(state);
   return absl::OkStatus();

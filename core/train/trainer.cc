@@ -468,9 +468,9 @@ void Trainer::SetActivity(const char* activity) {
 }
 
 void Trainer::Warn(const std::string& message) const {
+  if (!comm_->lead()) return;  // all ranks find the same
   RETORT_LOG(warn, "{}", message);
-  if (parts_.listener != nullptr && comm_->lead())
-    parts_.listener->OnWarning(message);
+  if (parts_.listener != nullptr) parts_.listener->OnWarning(message);
 }
 
 }  // namespace retort::train

@@ -34,8 +34,8 @@ class SpawnPlan {
     posix_spawnattr_destroy(&attributes_);
   }
 
-  void SetFiles(int stdout_fd, int stderr_fd) {
-    AddNullOr(-1, STDIN_FILENO, O_RDONLY);
+  void SetFiles(int stdin_fd, int stdout_fd, int stderr_fd) {
+    AddNullOr(stdin_fd, STDIN_FILENO, O_RDONLY);
     AddNullOr(stdout_fd, STDOUT_FILENO, O_WRONLY);
     AddNullOr(stderr_fd, STDERR_FILENO, O_WRONLY);
 #if defined(__GLIBC_PREREQ)
@@ -104,7 +104,7 @@ std::vector<std::string> Environment(
 
 absl::StatusOr<ProcessId> Spawn(const SpawnOptions& options) {
   SpawnPlan plan;
-  plan.SetFiles(options.stdout_fd, options.stderr_fd);
+  plan.SetFiles(options.stdin_fd, options.stdout_fd, options.stderr_fd);
   plan.SetOwnGroupAndDefaultSignals();
   std::vector<std::string> argv = options.argv;
   std::vector<std::string> env = Environment(options.environment);

@@ -26,12 +26,13 @@ struct SpawnOptions {
   std::vector<std::string> argv;  // argv[0] is a path
   // Added to this process's environment.
   std::vector<std::pair<std::string, std::string>> environment;
-  int stdout_fd = -1;  // -1: /dev/null
+  int stdin_fd = -1;  // -1: /dev/null, here and below
+  int stdout_fd = -1;
   int stderr_fd = -1;
 };
 
 // Starts a process as the leader of a group of its own, with default signal
-// handling, stdin from /dev/null and no file of ours open. NotFound,
+// handling and no other file of ours open. NotFound,
 // PermissionDenied or ResourceExhausted if it cannot be started.
 absl::StatusOr<ProcessId> Spawn(const SpawnOptions& options);
 

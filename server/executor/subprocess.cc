@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
@@ -36,6 +38,26 @@ class Pipe {
  private:
   int fds_[2] = {-1, -1};
 };
+
+// An unnamed file that holds the text, to be read from its beginning. No pipe:
+// that would have to be filled while the program runs.
+absl::StatusOr<int> TextFile(const std::string& text) {
+  const int fd = ::memfd_create("stdin", MFD_CLOEXEC);
+  if (fd < 0) return base::ErrnoStatus(errno, "making a file in memory", "/");
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t count = ::write(fd, text.data() + done, text.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      const int cause = errno;
+      ::close(fd);
+      return base::ErrnoStatus(cause, "writing to a file in memory", "/");
+    }
+    done += count;
+  }
+  ::lseek(fd, 0, SEEK_SET);
+  return fd;
+}
 
 // Reads what is there; false at the end.
 bool Drain(int fd, int64_t limit, std::string* text) {
@@ -101,6 +123,12 @@ absl::StatusOr<SubprocessResult> RunToEnd(const std::vector<std::string>& argv,
   }
   SpawnOptions spawn;
   spawn.argv = argv;
+  if (!options.stdin_text.empty()) {
+    RETORT_ASSIGN_OR_RETURN(spawn.stdin_fd, TextFile(options.stdin_text));
+  }
+  absl::Cleanup close_stdin = [&spawn] {
+    if (spawn.stdin_fd >= 0) ::close(spawn.stdin_fd);
+  };
   spawn.stdout_fd = out.writer();
   spawn.stderr_fd = err.writer();
   RETORT_ASSIGN_OR_RETURN(ProcessId process, Spawn(spawn));

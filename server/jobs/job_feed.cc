@@ -70,6 +70,19 @@ void JobFeed::SetProgress(const std::string& name,
 void JobFeed::ClearProgress(const std::string& name) {
   absl::MutexLock lock(&mutex_);
   progress_.erase(name);
+  gangs_.erase(name);
+}
+
+void JobFeed::SetGang(const std::string& name, Gang gang) {
+  absl::MutexLock lock(&mutex_);
+  gangs_[name] = std::move(gang);
+}
+
+std::optional<JobFeed::Gang> JobFeed::GetGang(const std::string& name) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = gangs_.find(name);
+  if (found == gangs_.end()) return std::nullopt;
+  return found->second;
 }
 
 std::optional<JobFeed::Progress> JobFeed::GetProgress(

@@ -32,8 +32,8 @@ class JobListener {
   virtual void OnStored(const std::string& name) = 0;
 };
 
-// Who watches which job, and the last progress of each, which is not stored:
-// it is replaced too often. Thread-safe.
+// Who watches which job, and what is not stored of each, since it is replaced
+// too often: its last progress, and how its processes do. Thread-safe.
 class JobFeed {
  public:
   // `watcher` hears of `name` until it is destroyed or Unsubscribe.
@@ -48,8 +48,17 @@ class JobFeed {
 
   // Replaces the progress and tells who watches the job.
   void SetProgress(const std::string& name, const v1::JobProgress& progress);
-  // Forgets it: the job has no worker any more.
+  // Forgets it, and the gang: the job has no worker any more.
   void ClearProgress(const std::string& name);
+
+  // A job's processes, by rank, and what their executor calls them.
+  struct Gang {
+    std::vector<v1::JobRank> ranks;
+    std::string executor_id;
+  };
+  // Replaces it; nobody is notified: it changes all the time.
+  void SetGang(const std::string& name, Gang gang);
+  std::optional<Gang> GetGang(const std::string& name) const;
 
   struct Progress {
     v1::JobProgress progress;
@@ -65,6 +74,7 @@ class JobFeed {
   std::multimap<std::string, std::weak_ptr<JobWatcher>> watchers_
       ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Progress> progress_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Gang> gangs_ ABSL_GUARDED_BY(mutex_);
   int64_t version_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

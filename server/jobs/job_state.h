@@ -15,6 +15,8 @@
 //     | +-> PAUSED   |  |          |
 //     +--------------+  +----+-----+
 //                            |
+//                            +-> CANCELLED  by somebody in the executor's queue
+//                            |
 //                            +-> CANCELLING -> CANCELLED
 //                            |       ^         | SUCCEEDED (it was faster)
 //                            |       |

@@ -208,7 +208,7 @@ absl::StatusOr<v1::Job> JobStore::FindByRequest(const NewJob& new_job) const {
                      "; use a fresh one for a new job"),
         {{"name", record->job.name()}});
   }
-  OverlayProgress(&record->job);
+  OverlayLive(&record->job);
   return record->job;
 }
 
@@ -320,7 +320,7 @@ absl::StatusOr<JobRecord> JobStore::Get(const std::string& name) const {
     record = Load(connection, name);
     return absl::OkStatus();
   }));
-  if (record.ok()) OverlayProgress(&record->job);
+  if (record.ok()) OverlayLive(&record->job);
   return record;
 }
 
@@ -403,7 +403,7 @@ absl::StatusOr<JobPage> JobStore::List(const std::string& project,
     result.next_page_token = service::NextPageToken(found.back().seq, tag);
   }
   for (JobRecord& record : found) {
-    OverlayProgress(&record.job);
+    OverlayLive(&record.job);
     result.jobs.push_back(std::move(record.job));
   }
   return result;
@@ -507,6 +507,14 @@ absl::StatusOr<JobRecord> JobStore::Update(const std::string& name,
 void JobStore::OverlayProgress(v1::Job* job) const {
   const auto latest = feed_.GetProgress(job->name());
   if (latest.has_value()) *job->mutable_progress() = latest->progress;
+}
+
+void JobStore::OverlayLive(v1::Job* job) const {
+  OverlayProgress(job);
+  const auto gang = feed_.GetGang(job->name());
+  if (!gang.has_value()) return;
+  *job->mutable_ranks() = {gang->ranks.begin(), gang->ranks.end()};
+  job->set_executor_id(gang->executor_id);
 }
 
 absl::Status JobStore::Delete(const std::string& name,

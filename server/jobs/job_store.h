@@ -187,7 +187,9 @@ class JobStore {
   absl::StatusOr<std::vector<JobRecord>> ReadBelow(
       const std::string& project, const std::vector<State>& states,
       int64_t before, int limit) const;
+  // What the feed knows of a job: for what is stored, and for readers.
   void OverlayProgress(v1::Job* job) const;
+  void OverlayLive(v1::Job* job) const;
   absl::Status SweepDeleted();
 
   db::Database* const db_;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "server/auth/guard.h"
 #include "server/base/error.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/clone_changes.h"
@@ -104,12 +105,13 @@ grpc::ServerUnaryReactor* JobService::CloneJob(
     v1::Job* response) {
   if (request->validate_only() && estimator_) {
     absl::Status valid = MayCall(*context);
-    if (valid.ok()) valid = DoClone(*request, response);
+    if (valid.ok()) valid = DoClone(*CallerOf(*context), *request, response);
     return Estimate(context, "JobService/CloneJob", valid, /*measure=*/false,
                     response);
   }
-  return Answer(context, "JobService/CloneJob", metrics_,
-                [&] { return DoClone(*request, response); });
+  return Answer(context, "JobService/CloneJob", metrics_, [&] {
+    return DoClone(*CallerOf(*context), *request, response);
+  });
 }
 
 grpc::ServerUnaryReactor* JobService::Estimate(
@@ -155,7 +157,8 @@ absl::Status JobService::DoCreate(const v1::CreateJobRequest& request,
   return Submit(std::move(ids), request.validate_only(), fill_in, response);
 }
 
-absl::Status JobService::DoClone(const v1::CloneJobRequest& request,
+absl::Status JobService::DoClone(const auth::Caller& caller,
+                                 const v1::CloneJobRequest& request,
                                  v1::Job* response) {
   jobs::NewJob ids;
   RETORT_ASSIGN_OR_RETURN(const service::ResourceName old,
@@ -166,11 +169,12 @@ absl::Status JobService::DoClone(const v1::CloneJobRequest& request,
   ids.request_fingerprint = absl::StrCat("clone ", Fingerprint(request));
   return Submit(
       std::move(ids), request.validate_only(),
-      [&](jobs::NewJob* clone) { return FillInClone(request, clone); },
+      [&](jobs::NewJob* clone) { return FillInClone(caller, request, clone); },
       response);
 }
 
-absl::Status JobService::FillInClone(const v1::CloneJobRequest& request,
+absl::Status JobService::FillInClone(const auth::Caller& caller,
+                                     const v1::CloneJobRequest& request,
                                      jobs::NewJob* clone) {
   RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord old,
                           store_->Get(request.name()));
@@ -186,6 +190,9 @@ absl::Status JobService::FillInClone(const v1::CloneJobRequest& request,
       jobs::ApplyChanges(request.changes(), request.update_mask(), &job));
   RETORT_RETURN_IF_ERROR(CheckTexts(job));
   RETORT_RETURN_IF_ERROR(CheckClass(job));
+  // What is not in the request comes from a job that somebody else may have
+  // submitted.
+  RETORT_RETURN_IF_ERROR(auth::MayReferTo(caller, clone->project, job));
   clone->submitted = job.spec();
   RETORT_RETURN_IF_ERROR(resolver_->Resolve(job.mutable_spec()));
   if (request.has_from_step()) {

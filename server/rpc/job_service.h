@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "retort/v1/job_service.grpc.pb.h"
+#include "server/auth/caller.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/spec_resolver.h"
 #include "server/metrics/service_metrics.h"
@@ -87,14 +88,16 @@ class JobService final : public v1::JobService::CallbackService {
   absl::Status DoCreate(const v1::CreateJobRequest& request, v1::Job* response);
   // InvalidArgument (SPEC_INVALID) if the job could never start here.
   absl::Status CheckPossible(const jobs::NewJob& new_job) const;
-  absl::Status DoClone(const v1::CloneJobRequest& request, v1::Job* response);
+  absl::Status DoClone(const auth::Caller& caller,
+                       const v1::CloneJobRequest& request, v1::Job* response);
   // What CreateJob and CloneJob have in common. `new_job` has the ids of the
   // request; `fill_in` does the rest of it, spec resolved, unless the request
   // is a repetition. No model goes meanwhile.
   absl::Status Submit(jobs::NewJob new_job, bool validate_only,
                       const std::function<absl::Status(jobs::NewJob*)>& fill_in,
                       v1::Job* response);
-  absl::Status FillInClone(const v1::CloneJobRequest& request,
+  absl::Status FillInClone(const auth::Caller& caller,
+                           const v1::CloneJobRequest& request,
                            jobs::NewJob* clone);
   // Answers a request that is only validated, and was found `valid`.
   grpc::ServerUnaryReactor* Estimate(grpc::CallbackServerContext* context,

@@ -8,7 +8,8 @@
 
 namespace retort::rpc {
 
-// Where workers attach. Served on the unix socket only.
+// Where workers attach. Served on the unix socket, and for those of other
+// machines on a port of its own; never where the API is.
 class WorkerService final
     : public internal::v1::WorkerService::CallbackService {
  public:

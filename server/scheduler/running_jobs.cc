@@ -1,18 +1,16 @@
+// The gangs from the service's side: starts, requests, time limits. What
+// workers say is in running_jobs_news.cc.
 #include "server/scheduler/running_jobs.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
+#include "server/base/durations.h"
 #include "server/base/resource_name.h"
-#include "server/jobs/spec_models.h"
-#include "server/scheduler/log_tail.h"
 
 namespace retort::scheduler {
 namespace {
@@ -21,61 +19,30 @@ using internal::v1::AttachResponse;
 using internal::v1::Control;
 using J = v1::Job;
 
-// "FD-FMNIST at 2 step(s): 12.3 [11.8, 12.9]", the interval with seeds only.
-std::string ResultMessage(const v1::EvaluationResult& result) {
-  std::string text = absl::StrCat(result.metric(), " at ", result.steps(),
-                                  " step(s): ", result.value());
-  if (result.seeds() > 1) {
-    absl::StrAppend(&text, " [", result.low(), ", ", result.high(), "], 95 %, ",
-                    result.seeds(), " seeds");
-  }
-  return text;
-}
+// With workers attached this thread looks up so often: if it comes much later
+// than that, it was the one that slept.
+constexpr absl::Duration kWatchPeriod = absl::Seconds(5);
+// A rank that seems to hang is looked at again after so long: what it said may
+// wait to be read, if this process itself was held up.
+constexpr absl::Duration kSecondLook = absl::Seconds(1);
 
-// How long the last messages of a process that has ended may take.
-constexpr absl::Duration kDrainTime = absl::Seconds(3);
-constexpr int kLogLinesInCause = 5;
-constexpr char kRole[] = "task";
-
-void SendControl(executor::WorkerSession* session, Control::Action action,
-                 const std::string& reason) {
+AttachResponse ControlMessage(Control::Action action,
+                              const std::string& reason) {
   AttachResponse response;
   response.mutable_control()->set_action(action);
   response.mutable_control()->set_reason(reason);
-  session->Send(std::move(response));
+  return response;
 }
 
-void SendAcknowledged(executor::WorkerSession* session) {
-  AttachResponse response;
-  response.mutable_acknowledged();
-  session->Send(std::move(response));
+int RanksOf(const v1::ResourceSpec& resources) {
+  return std::max(resources.world_size(), 1);
 }
 
-// What a paused job that is resumed will do, as its reason says after a text.
-constexpr char kLastCheckpoint[] =
-    "; when resumed it goes on from its last checkpoint";
-constexpr char kNoCheckpoint[] =
-    "; there is no checkpoint: when resumed it starts again";
-
-bool HasCheckpoint(const jobs::JobStore& store, const std::string& name) {
-  const auto checkpoints = store.ListCheckpoints(name);
-  return checkpoints.ok() && !checkpoints->empty();
-}
-
-service::ResourceName Parsed(const std::string& name) {
-  return service::ParseName(service::kJobs, name).value();
-}
-
-// Errors that pass by themselves or once an operator has made room: no reason
-// to throw work away.
-bool MayPass(const absl::Status& status) {
-  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
-}
-
-void LogIfError(const std::string& name, const absl::Status& status) {
-  if (!status.ok()) {
-    RETORT_LOG(error, "{}: {}", name, std::string(status.message()));
-  }
+// What a job may still run; infinite without a limit.
+absl::Duration TimeLeft(const jobs::JobRecord& record) {
+  const v1::ResourceSpec& resources = record.job.spec().resources();
+  if (!resources.has_time_limit()) return absl::InfiniteDuration();
+  return service::GetDuration(resources.time_limit()) - record.ran;
 }
 
 }  // namespace
@@ -89,42 +56,52 @@ RunningJobs::RunningJobs(const RunningJobsOptions& options, base::Clock* clock,
       store_(store),
       models_(models),
       executor_(executor),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      ends_(options.ends, clock, store, models) {}
 
 absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
   const std::string& name = record.job.name();
-  Entry entry;
-  entry.epoch = record.epoch;
-  entry.cpu_threads = record.job.spec().resources().cpu_threads();
   // Without a handle the server fell between the start of the gang and the
   // note of it, or before the start: the executor looks for it.
   const absl::StatusOr<std::string> adopted =
       executor_->Adopt(name, record.epoch, record.handle, record.token_sha256);
   if (absl::IsNotFound(adopted.status())) {
     Settle(name, [this, name] {
-      return Requeue(name, "its worker was gone when the service started");
+      return ends_.Requeue(name,
+                           "its worker was gone when the service started");
     });
     return absl::OkStatus();
   }
   if (absl::IsFailedPrecondition(adopted.status())) {
     // It may still run where this server cannot look: it is not run twice.
-    const std::string reason = absl::StrCat(
-        adopted.status().message(),
-        "; start retortd with the executor it had "
-        "before, or make sure that none of it runs, then resume the job");
-    Settle(name, [this, name, reason] { return FailJob(name, reason); });
+    const std::string reason =
+        absl::StrCat(adopted.status().message(),
+                     "; start retortd with the executor it had before, or make "
+                     "sure that none of it runs, then resume the job");
+    Settle(name, [this, name, reason] { return ends_.Fail(name, reason); });
     return absl::OkStatus();
   }
   RETORT_RETURN_IF_ERROR(adopted.status());
   if (*adopted != record.handle) NoteHandle(name, *adopted);
+  const bool at_work = record.job.state() != J::STATE_STARTING;
+  const v1::ResourceSpec& resources = record.job.spec().resources();
+  Entry entry;
+  entry.epoch = record.epoch;
+  entry.executor_id = executor_->DisplayId(*adopted);
+  entry.ranks = GangRanks(RanksOf(resources), at_work);
+  if (at_work && record.running_since != absl::InfinitePast()) {
+    entry.time_limit_at = record.running_since + TimeLeft(record);
+  }
   Entry& kept = running_[name] = std::move(entry);
-  SetLimit(&kept, Entry::Limit::kAttach, options_.adopt_timeout);
+  SetLimit(&kept, Entry::Limit::kAttach,
+           at_work ? options_.adopt_timeout : options_.attach_timeout);
+  PublishRanks(name, kept);
   return absl::OkStatus();
 }
 
 absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   const std::string token = executor::NewToken();
-  // On disk before the process exists, so that a server that takes over knows
+  // On disk before the processes exist, so that a server that takes over knows
   // whom it may hear from.
   RETORT_ASSIGN_OR_RETURN(jobs::JobRecord record,
                           store_->Update(name, [&](auto& r, auto*) {
@@ -136,13 +113,21 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
                             r.token_sha256 = base::Sha256Hex(token);
                             return absl::OkStatus();
                           }));
-  const base::JobDir dir = store_->DirOf(Parsed(name));
+  const v1::ResourceSpec& resources = record.job.spec().resources();
   executor::GangSpec spec;
   spec.subject = name;
   spec.epoch = record.epoch;
   spec.role = kRole;
-  spec.threads = record.job.spec().resources().cpu_threads();
-  spec.log_path = dir.log_path();
+  spec.ranks = RanksOf(resources);
+  spec.threads = resources.cpu_threads();
+  spec.gpus = resources.gpus();
+  spec.max_ranks_per_node = resources.max_ranks_per_node();
+  // Ours comes first, and leaves a checkpoint.
+  spec.time_limit = TimeLeft(record) + options_.pause_timeout;
+  spec.slurm = resources.slurm();
+  spec.log_path =
+      store_->DirOf(service::ParseName(service::kJobs, name).value())
+          .log_path();
   spec.token = token;
   const absl::StatusOr<std::string> handle = executor_->Start(spec);
   if (!handle.ok()) {
@@ -151,16 +136,18 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
     RETORT_LOG(warn, "{}: {}", name, cause);
     const bool passing = MayPass(handle.status());
     Settle(name, [this, name, cause, passing] {
-      return passing ? PutOff(name, cause) : FailJob(name, cause);
+      return passing ? ends_.PutOff(name, cause) : ends_.Fail(name, cause);
     });
     return false;
   }
   metrics_->CountWorkerStart(kRole);
   Entry& entry = running_[name] = Entry();
   entry.epoch = record.epoch;
-  entry.cpu_threads = spec.threads;
+  entry.executor_id = executor_->DisplayId(*handle);
+  entry.ranks = GangRanks(spec.ranks, /*assigned=*/false);
   SetLimit(&entry, Entry::Limit::kAttach, options_.attach_timeout);
   NoteHandle(name, *handle);
+  PublishRanks(name, entry);
   return true;
 }
 
@@ -201,46 +188,50 @@ RunningJobs::Entry* RunningJobs::FindToAsk(const std::string& name,
   return record.ok() && record->job.state() != state ? nullptr : &entry;
 }
 
-void RunningJobs::Cancel(const std::string& name) {
-  if (running_.count(name) == 0) delays_.erase(name);
-  Entry* entry = FindToAsk(name, J::STATE_CANCELLING);
-  if (entry == nullptr) return;
-  if (entry->session != nullptr) {
-    SendControl(entry->session.get(), Control::ACTION_CANCEL,
-                "cancelled by request");
+void RunningJobs::AskToEnd(const std::string& name, Entry* entry,
+                           Control::Action action, const std::string& why) {
+  if (entry->ranks.count() > 1 && !entry->ranks.AllAssigned()) {
+    // It has not begun: some of its ranks could not be asked, and the others
+    // would wait for them.
+    entry->withdrawn_because = why;
+    KillBecause(name, entry, why);
+    return;
+  }
+  if (entry->ranks.AnyAttached()) {
+    entry->ranks.SendToAll(ControlMessage(action, why));
   } else {
-    // Not attached: it would not hear us.
+    // It would not hear us.
     executor_->Terminate(name, entry->epoch);
   }
-  SetLimit(entry, Entry::Limit::kCancel, options_.cancel_timeout);
+  if (action == Control::ACTION_CANCEL) {
+    SetLimit(entry, Entry::Limit::kCancel, options_.cancel_timeout);
+  } else {
+    SetLimit(entry, Entry::Limit::kPause, options_.pause_timeout);
+  }
+}
+
+void RunningJobs::Cancel(const std::string& name) {
+  if (running_.count(name) == 0) ends_.NoWait(name);
+  if (Entry* entry = FindToAsk(name, J::STATE_CANCELLING)) {
+    AskToEnd(name, entry, Control::ACTION_CANCEL, "cancelled by request");
+  }
 }
 
 void RunningJobs::Pause(const std::string& name) {
   Entry* entry = FindToAsk(name, J::STATE_PAUSING);
-  if (entry != nullptr) AskToStop(name, entry, "paused by request");
-}
-
-void RunningJobs::AskToStop(const std::string& name, Entry* entry,
-                            const std::string& why) {
   // One that is about to attach is told then.
-  if (entry->limit == Entry::Limit::kAttach) return;
-  if (entry->session != nullptr) {
-    SendControl(entry->session.get(), Control::ACTION_PAUSE, why);
-  } else {
-    executor_->Terminate(name, entry->epoch);
-  }
-  SetLimit(entry, Entry::Limit::kPause, options_.pause_timeout);
+  if (entry == nullptr || entry->limit == Entry::Limit::kAttach) return;
+  AskToEnd(name, entry, Control::ACTION_PAUSE, "paused by request");
 }
 
 void RunningJobs::Preempt(const std::string& name, const std::string& reason) {
   const auto found = running_.find(name);
   if (found == running_.end()) return;
   Entry& entry = found->second;
-  if (entry.ended || entry.settle || entry.exit.has_value() ||
-      !entry.stopped_because.empty()) {
-    return;
-  }
+  if (!entry.at_work() || !entry.stopped_because.empty()) return;
   entry.stopped_because = reason;
+  // One that is about to attach is told then.
+  if (entry.limit == Entry::Limit::kAttach) return;
   const auto record = store_->Get(name);
   LogIfError(name, record.status());
   // One that is cancelled or paused meanwhile stops for that.
@@ -248,331 +239,39 @@ void RunningJobs::Preempt(const std::string& name, const std::string& reason) {
       record->job.state() != J::STATE_RUNNING) {
     return;
   }
-  AskToStop(name, &entry, reason);
+  AskToEnd(name, &entry, Control::ACTION_PAUSE, reason);
 }
 
 void RunningJobs::StopAll() {
   stopping_ = true;
   for (auto& [name, entry] : running_) {
     if (entry.ended) continue;
-    if (entry.session != nullptr) {
-      SendControl(entry.session.get(), Control::ACTION_PAUSE,
-                  "the service stops");
+    if (entry.ranks.AnyAttached()) {
+      entry.ranks.SendToAll(
+          ControlMessage(Control::ACTION_PAUSE, "the service stops"));
     } else if (entry.limit == Entry::Limit::kAttach) {
       executor_->Terminate(name, entry.epoch);
     }
   }
 }
 
-absl::StatusOr<internal::v1::Assignment> RunningJobs::MakeAssignment(
-    const jobs::JobRecord& record) {
-  internal::v1::Assignment assignment;
-  assignment.set_subject(record.job.name());
-  assignment.set_job_name(record.job.name());
-  assignment.set_epoch(record.epoch);
-  *assignment.mutable_spec() = record.job.spec();
-  assignment.set_spec_sha256(record.spec_sha256);
-  assignment.set_job_dir(store_->DirOf(Parsed(record.job.name())).path());
-  if (record.job.has_origin()) {
-    assignment.set_start_from(
-        store_->DirOf(Parsed(record.job.name())).start_dir());
-  }
-  assignment.set_threads(record.job.spec().resources().cpu_threads());
-  for (const std::string& model : jobs::ModelsOf(record.job.spec())) {
-    RETORT_ASSIGN_OR_RETURN((*assignment.mutable_model_dirs())[model],
-                            models_->ModelPath(model));
-  }
-  return assignment;
-}
-
-void RunningJobs::Attached(const std::string& name, int64_t epoch,
-                           const internal::v1::Hello& hello,
-                           std::shared_ptr<executor::WorkerSession> session) {
-  Entry* entry = Find(name, epoch);
-  if (entry == nullptr) {
-    SendControl(session.get(), Control::ACTION_FENCED,
-                "another worker has this job");
-    session->Close(absl::FailedPreconditionError("fenced"));
-    return;
-  }
-  auto record = store_->Update(name, [](jobs::JobRecord& r, auto*) {
-    if (r.job.state() == J::STATE_STARTING) {
-      r.job.set_state(J::STATE_RUNNING);
-    }
-    return absl::OkStatus();
-  });
-  if (!record.ok()) {
-    LogIfError(name, record.status());
-    session->Close(absl::UnavailableError(record.status().message()));
-    return;
-  }
-  entry->session = session;
-  if (entry->limit != Entry::Limit::kCancel) {
-    SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
-  }
-  if (!hello.resumed()) {
-    absl::StatusOr<internal::v1::Assignment> assignment =
-        MakeAssignment(*record);
-    if (!assignment.ok()) {
-      LogIfError(name,
-                 FailJob(name, std::string(assignment.status().message())));
-      entry->ended = true;
-      KillBecause(name, entry, "its job cannot be done");
-      return;
-    }
-    AttachResponse response;
-    *response.mutable_assignment() = *std::move(assignment);
-    session->Send(std::move(response));
-  }
-  if (record->job.state() == J::STATE_CANCELLING) {
+void RunningJobs::RepeatRequests(const std::string& name, Entry* entry,
+                                 jobs::State state) {
+  if (state == J::STATE_CANCELLING) {
     Cancel(name);
-  } else if (record->job.state() == J::STATE_PAUSING) {
+  } else if (state == J::STATE_PAUSING) {
     Pause(name);
-  } else if (!entry->stopped_because.empty()) {
-    AskToStop(name, entry, entry->stopped_because);
   } else if (stopping_) {
-    SendControl(session.get(), Control::ACTION_PAUSE, "the service stops");
+    entry->ranks.SendToAll(
+        ControlMessage(Control::ACTION_PAUSE, "the service stops"));
+  } else if (!entry->stopped_because.empty()) {
+    AskToEnd(name, entry, Control::ACTION_PAUSE, entry->stopped_because);
   }
 }
 
-void RunningJobs::Placed(const std::string& name, int64_t epoch,
-                         const executor::GangPlacement& placement) {
-  Entry* entry = Find(name, epoch);
-  if (entry == nullptr || entry->session != nullptr) return;
-  if (!placement.waiting) {
-    SetLimit(entry, Entry::Limit::kAttach, options_.attach_timeout);
-    return;
-  }
-  // However long: the executor's queue is not ours to judge.
-  SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
-  const auto noted = store_->Update(name, [&](auto& r, auto*) {
-    if (r.job.state() == J::STATE_STARTING) {
-      r.job.set_state_reason(placement.reason);
-    }
-    return absl::OkStatus();
-  });
-  LogIfError(name, noted.status());
-}
-
-void RunningJobs::Message(const std::string& name, int64_t epoch, int rank,
-                          const internal::v1::AttachRequest& message) {
-  Entry* entry = Find(name, epoch);
-  if (entry == nullptr || rank != 0) return;
-  switch (message.message_case()) {
-    case internal::v1::AttachRequest::kProgress: {
-      if (entry->ended) break;
-      const internal::v1::Progress& progress = message.progress();
-      const absl::Time time =
-          progress.has_time()
-              ? absl::FromUnixSeconds(progress.time().seconds()) +
-                    absl::Nanoseconds(progress.time().nanos())
-              : clock_->Now();
-      LogIfError(name, store_->RecordProgress(name, progress.progress(),
-                                              {progress.metrics().begin(),
-                                               progress.metrics().end()},
-                                              time));
-      metrics_->SetJobImagesPerSecond(name,
-                                      progress.progress().images_per_second());
-      break;
-    }
-    case internal::v1::AttachRequest::kCheckpoint:
-      delays_.erase(name);
-      LogIfError(name, store_->RecordCheckpoint(
-                           name, message.checkpoint().checkpoint()));
-      break;
-    case internal::v1::AttachRequest::kWarning:
-      LogIfError(
-          name, store_
-                    ->Update(name,
-                             [&](auto&, auto* events) {
-                               events->push_back({v1::JobEvent::KIND_WARNING,
-                                                  message.warning().message()});
-                               return absl::OkStatus();
-                             })
-                    .status());
-      break;
-    case internal::v1::AttachRequest::kEnded:
-      TaskEnded(name, entry, message.ended());
-      break;
-    default:
-      // Heartbeats keep the stream warm. Log lines of a local worker are in
-      // its file already.
-      break;
-  }
-}
-
-void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
-                            const internal::v1::TaskEnded& ended) {
-  using internal::v1::TaskEnded;
-  absl::Status status;
-  bool put_off = false;
-  const absl::StatusOr<jobs::JobRecord> before = store_->Get(name);
-  const bool told_already = entry->ended || absl::IsNotFound(before.status()) ||
-                            (before.ok() && jobs::IsEnded(before->job.state()));
-  if (!before.ok() && !told_already) {
-    status = before.status();
-  } else if (!told_already && ended.outcome() == TaskEnded::OUTCOME_SUCCEEDED) {
-    status = Succeed(name, ended);
-  } else if (!told_already) {
-    const bool goes_on = HasCheckpoint(*store_, name);
-    std::string made_room;
-    if (!entry->stopped_because.empty() &&
-        ended.outcome() == TaskEnded::OUTCOME_STOPPED) {
-      const auto checkpoints = store_->ListCheckpoints(name);
-      made_room = absl::StrCat(
-          entry->stopped_because,
-          checkpoints.ok() && !checkpoints->empty()
-              ? absl::StrCat("; goes on from its checkpoint of step ",
-                             checkpoints->back().step())
-              : "; there is no checkpoint: it starts again");
-    }
-    const auto after = store_->Update(name, [&](jobs::JobRecord& r, auto*) {
-      r.job.set_state(EndState(r.job.state(), ended));
-      r.job.set_state_reason(ended.reason());
-      if (r.job.state() == J::STATE_QUEUED && !made_room.empty()) {
-        r.job.set_state_reason(made_room);
-      }
-      if (r.job.state() == J::STATE_PAUSED && !goes_on) {
-        r.job.set_state_reason(absl::StrCat(ended.reason(), kNoCheckpoint));
-      }
-      return absl::OkStatus();
-    });
-    status = after.status();
-    put_off = after.ok() && after->job.state() == J::STATE_QUEUED &&
-              ended.outcome() == TaskEnded::OUTCOME_DEFERRED;
-  }
-  if (!status.ok() && !MayPass(status)) {
-    status = FailJob(name, absl::StrCat("its result cannot be taken over: ",
-                                        status.message()));
-    if (!MayPass(status)) status = absl::OkStatus();
-  }
-  if (!status.ok()) {
-    // Not acknowledged: the worker says it again with its next stream.
-    LogIfError(name, status);
-    if (entry->session != nullptr) {
-      entry->session->Close(absl::UnavailableError(status.message()));
-    }
-    return;
-  }
-  if (put_off) {
-    Wait(name);
-  } else if (!told_already) {
-    delays_.erase(name);
-  }
-  entry->ended = true;
-  if (entry->session != nullptr) SendAcknowledged(entry->session.get());
-  SetLimit(entry, Entry::Limit::kExit, options_.exit_timeout);
-  RETORT_LOG(info, "{}: {}{}", name,
-             TaskEnded::Outcome_Name(ended.outcome()).substr(8),
-             ended.reason().empty() ? "" : absl::StrCat(": ", ended.reason()));
-}
-
-jobs::State RunningJobs::EndState(jobs::State before,
-                                  const internal::v1::TaskEnded& ended) {
-  using internal::v1::TaskEnded;
-  if (before == J::STATE_CANCELLING ||
-      ended.outcome() == TaskEnded::OUTCOME_CANCELLED) {
-    return J::STATE_CANCELLED;
-  }
-  if (ended.outcome() != TaskEnded::OUTCOME_STOPPED &&
-      ended.outcome() != TaskEnded::OUTCOME_DEFERRED) {
-    return J::STATE_FAILED;
-  }
-  return before == J::STATE_PAUSING ? J::STATE_PAUSED : J::STATE_QUEUED;
-}
-
-absl::Status RunningJobs::Succeed(const std::string& name,
-                                  const internal::v1::TaskEnded& ended) {
-  const service::ResourceName parsed = Parsed(name);
-  RETORT_ASSIGN_OR_RETURN(jobs::JobRecord before, store_->Get(name));
-  std::vector<std::string> models;
-  for (const std::string& dir : ended.model_dirs()) {
-    if (absl::StrContains(dir, "..") || absl::StartsWith(dir, "/")) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the worker names a folder outside its own: ", dir));
-    }
-    const service::ResourceName model{
-        parsed.project, service::kModels,
-        models.empty() ? parsed.id
-                       : absl::StrCat(parsed.id, "-", models.size() + 1)};
-    const std::string display = before.job.display_name();
-    RETORT_ASSIGN_OR_RETURN(
-        std::string adopted,
-        models_->Adopt(model.ToString(), display.empty() ? model.id : display,
-                       absl::StrCat(store_->DirOf(parsed).path(), "/", dir)));
-    models.push_back(std::move(adopted));
-  }
-  return store_
-      ->Update(name,
-               [&](jobs::JobRecord& r,
-                   std::vector<jobs::JobStore::EventText>* events) {
-                 r.job.set_state(J::STATE_SUCCEEDED);
-                 r.job.set_state_reason(ended.reason());
-                 r.job.clear_models();
-                 for (const std::string& model : models) {
-                   r.job.add_models(model);
-                   events->push_back({v1::JobEvent::KIND_RESULT,
-                                      absl::StrCat("made ", model)});
-                 }
-                 *r.job.mutable_results() = ended.results();
-                 for (const v1::EvaluationResult& result : ended.results()) {
-                   events->push_back(
-                       {v1::JobEvent::KIND_RESULT, ResultMessage(result)});
-                 }
-                 return absl::OkStatus();
-               })
-      .status();
-}
-
-void RunningJobs::Detached(const std::string& name, int64_t epoch, int rank) {
-  Entry* entry = Find(name, epoch);
-  if (entry == nullptr || rank != 0) return;
-  entry->session.reset();
-  if (entry->exit.has_value()) {
-    Finish(name, entry);
-  } else if (!entry->ended && entry->limit == Entry::Limit::kNone) {
-    SetLimit(entry, Entry::Limit::kLease, options_.lease);
-  }
-}
-
-void RunningJobs::Exited(const std::string& name, int64_t epoch,
-                         const executor::ExitStatus& exit) {
-  Entry* entry = Find(name, epoch);
-  if (entry == nullptr) return;
-  entry->exit = exit;
-  if (entry->session != nullptr && !entry->ended) {
-    SetLimit(entry, Entry::Limit::kDrain, kDrainTime);
-  } else {
-    Finish(name, entry);
-  }
-}
-
-void RunningJobs::Finish(const std::string& name, Entry* entry) {
-  metrics_->RemoveJob(name);
-  if (entry->ended) {
-    running_.erase(name);
-    return;
-  }
-  if (stopping_) {
-    Settle(name, [this, name] { return Requeue(name, "the service stopped"); });
-    return;
-  }
-  metrics_->CountWorkerFailure(kRole);
-  std::string cause = entry->exit->ToString();
-  if (!entry->killed_because.empty()) {
-    cause = absl::StrCat(entry->killed_because, " (", cause, ")");
-  }
-  cause = absl::StrCat("worker lost: ", cause);
-  RETORT_LOG(warn, "{}: {}", name, cause);
-  const std::vector<std::string> lines =
-      LastLines(store_->DirOf(Parsed(name)).log_path(), kLogLinesInCause);
-  const std::string details =
-      lines.empty()
-          ? ""
-          : absl::StrCat("; its last log lines:\n", absl::StrJoin(lines, "\n"));
-  Settle(name, [this, name, cause, details] {
-    return WorkerLost(name, cause, details);
-  });
+void RunningJobs::PublishRanks(const std::string& name, const Entry& entry) {
+  if (entry.ended) return;
+  store_->feed()->SetGang(name, {entry.ranks.ToMessages(), entry.executor_id});
 }
 
 void RunningJobs::Settle(const std::string& name,
@@ -580,7 +279,7 @@ void RunningJobs::Settle(const std::string& name,
   const absl::Status status = settle();
   LogIfError(name, status);
   // A server that stops leaves it to the next one, which finds the job without
-  // a process.
+  // a gang.
   if (!MayPass(status) || stopping_) {
     running_.erase(name);
     return;
@@ -590,98 +289,9 @@ void RunningJobs::Settle(const std::string& name,
   SetLimit(&entry, Entry::Limit::kSettle, options_.settle_interval);
 }
 
-absl::Status RunningJobs::WorkerLost(const std::string& name,
-                                     const std::string& cause,
-                                     const std::string& details) {
-  const bool goes_on = HasCheckpoint(*store_, name);
-  RETORT_ASSIGN_OR_RETURN(
-      const jobs::JobRecord record,
-      store_->Update(name, [&](jobs::JobRecord& r,
-                               std::vector<jobs::JobStore::EventText>* events) {
-        if (!jobs::HasWorker(r.job.state())) return absl::OkStatus();
-        events->push_back(
-            {v1::JobEvent::KIND_WARNING, absl::StrCat(cause, details)});
-        if (r.job.state() == J::STATE_CANCELLING) {
-          r.job.set_state(J::STATE_CANCELLED);
-        } else if (r.job.state() == J::STATE_PAUSING) {
-          r.job.set_state(J::STATE_PAUSED);
-          r.job.set_state_reason(
-              absl::StrCat(cause, goes_on ? kLastCheckpoint : kNoCheckpoint));
-        } else if (++r.failures > options_.max_failures) {
-          r.job.set_state(J::STATE_FAILED);
-          r.job.set_state_reason(absl::StrCat(
-              cause, ", ", r.failures,
-              " times in a row without a new checkpoint", details));
-        } else {
-          r.job.set_state(J::STATE_QUEUED);
-          r.job.set_state_reason(
-              absl::StrCat(cause,
-                           goes_on ? "; goes on from its last checkpoint, try "
-                                   : "; starts again, try ",
-                           r.failures, " of ", options_.max_failures));
-        }
-        return absl::OkStatus();
-      }));
-  delays_.erase(name);
-  if (record.job.state() == J::STATE_QUEUED) {
-    const int doublings =
-        static_cast<int>(std::clamp<int64_t>(record.failures - 1, 0, 6));
-    delays_[name].until = clock_->Now() + options_.backoff * (1 << doublings);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status RunningJobs::FailJob(const std::string& name,
-                                  const std::string& reason) {
-  delays_.erase(name);
-  return store_
-      ->Update(name,
-               [&](jobs::JobRecord& r, auto*) {
-                 if (jobs::IsEnded(r.job.state())) return absl::OkStatus();
-                 r.job.set_state(r.job.state() == J::STATE_CANCELLING
-                                     ? J::STATE_CANCELLED
-                                     : J::STATE_FAILED);
-                 r.job.set_state_reason(reason);
-                 return absl::OkStatus();
-               })
-      .status();
-}
-
-absl::Status RunningJobs::Requeue(const std::string& name,
-                                  const std::string& reason) {
-  return store_
-      ->Update(name,
-               [&](jobs::JobRecord& r, auto*) {
-                 const jobs::State state = r.job.state();
-                 if (!jobs::HasWorker(state)) return absl::OkStatus();
-                 r.job.set_state(state == J::STATE_CANCELLING
-                                     ? J::STATE_CANCELLED
-                                 : state == J::STATE_PAUSING ? J::STATE_PAUSED
-                                                             : J::STATE_QUEUED);
-                 r.job.set_state_reason(reason);
-                 return absl::OkStatus();
-               })
-      .status();
-}
-
-absl::Status RunningJobs::PutOff(const std::string& name,
-                                 const std::string& reason) {
-  RETORT_RETURN_IF_ERROR(
-      Requeue(name, absl::StrCat(reason, "; it is tried again")));
-  Wait(name);
-  return absl::OkStatus();
-}
-
-void RunningJobs::Wait(const std::string& name) {
-  Delay& delay = delays_[name];
-  const int doublings = std::min(delay.waits++, 20);
-  delay.until = clock_->Now() + std::min(options_.first_wait * (1 << doublings),
-                                         options_.max_wait);
-}
-
 void RunningJobs::KillBecause(const std::string& name, Entry* entry,
                               const std::string& why) {
-  RETORT_LOG(warn, "{}: its worker is killed: {}", name, why);
+  RETORT_LOG(warn, "{}: its workers are killed: {}", name, why);
   entry->killed_because = why;
   SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
   executor_->Kill(name, entry->epoch);
@@ -689,16 +299,86 @@ void RunningJobs::KillBecause(const std::string& name, Entry* entry,
 
 absl::Time RunningJobs::CheckTimeLimits() {
   const absl::Time now = clock_->Now();
-  std::vector<std::string> due;
-  for (const auto& [name, entry] : running_) {
-    if (entry.limit_at <= now) due.push_back(name);
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : running_) names.push_back(name);
+  for (const std::string& name : names) {
+    Entry& entry = running_.at(name);
+    if (entry.limit_at <= now) {
+      LimitPassed(name, &entry);
+      continue;
+    }
+    if (!entry.at_work()) continue;
+    CheckHanging(name, &entry);
+    if (entry.at_work() && entry.time_limit_at <= now) OutOfTime(name, &entry);
   }
-  for (const std::string& name : due) LimitPassed(name, &running_.at(name));
   absl::Time next = absl::InfiniteFuture();
   for (const auto& [name, entry] : running_) {
     next = std::min(next, entry.limit_at);
+    if (!entry.at_work()) continue;
+    next = std::min({next, entry.time_limit_at,
+                     entry.suspected_at.has_value()
+                         ? *entry.suspected_at + kSecondLook
+                         : entry.ranks.NextHang(options_.hang)});
+    if (entry.ranks.AnyAttached()) next = std::min(next, now + kWatchPeriod);
   }
   return next;
+}
+
+void RunningJobs::Overslept(absl::Duration by) {
+  RETORT_LOG(warn,
+             "the scheduler was not awake for {}: time limits of workers are "
+             "counted anew",
+             absl::FormatDuration(absl::Trunc(by, absl::Milliseconds(100))));
+  for (auto& [name, entry] : running_) {
+    entry.limit_at += by;
+    entry.ranks.RestartClocks(clock_->Now());
+  }
+}
+
+void RunningJobs::CheckHanging(const std::string& name, Entry* entry) {
+  const absl::Time now = clock_->Now();
+  const auto verdict = entry->ranks.FindHanging(options_.hang, now);
+  if (!verdict.has_value()) {
+    entry->suspected_at.reset();
+  } else if (!entry->suspected_at.has_value()) {
+    entry->suspected_at = now;
+  } else if (now >= *entry->suspected_at + kSecondLook) {
+    Hangs(name, entry, *verdict);
+  }
+}
+
+void RunningJobs::Hangs(const std::string& name, Entry* entry,
+                        const std::string& verdict) {
+  const std::string next = ends_.WhatNext(name);
+  const auto noted = store_->Update(name, [&](auto& r, auto* events) {
+    const bool goes_on =
+        r.job.state() == J::STATE_RUNNING || r.job.state() == J::STATE_STARTING;
+    events->push_back(
+        {v1::JobEvent::KIND_WARNING,
+         absl::StrCat(verdict, "; the gang is stopped", goes_on ? " and " : "",
+                      goes_on ? next : "")});
+    return absl::OkStatus();
+  });
+  LogIfError(name, noted.status());
+  KillBecause(name, entry, verdict);
+}
+
+void RunningJobs::OutOfTime(const std::string& name, Entry* entry) {
+  entry->time_limit_at = absl::InfiniteFuture();
+  const auto record = store_->Get(name);
+  LogIfError(name, record.status());
+  // Otherwise it ends anyway.
+  if (record.ok() && record->job.state() != J::STATE_RUNNING) return;
+  entry->out_of_time = true;
+  entry->stopped_because = absl::StrCat(
+      "has run for its time_limit",
+      record.ok()
+          ? absl::StrCat(" of ",
+                         absl::FormatDuration(service::GetDuration(
+                             record->job.spec().resources().time_limit())))
+          : "");
+  RETORT_LOG(warn, "{}: {}", name, entry->stopped_because);
+  AskToEnd(name, entry, Control::ACTION_PAUSE, entry->stopped_because);
 }
 
 void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
@@ -713,7 +393,10 @@ void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
       KillBecause(name, entry, "the worker did not end when cancelled");
       break;
     case Entry::Limit::kPause:
-      KillBecause(name, entry, "the worker did not stop when paused");
+      KillBecause(name, entry,
+                  entry->out_of_time || !entry->stopped_because.empty()
+                      ? "the worker did not stop when asked to"
+                      : "the worker did not stop when paused");
       break;
     case Entry::Limit::kExit:
       KillBecause(name, entry, "the worker did not exit after its last word");
@@ -727,11 +410,6 @@ void RunningJobs::LimitPassed(const std::string& name, Entry* entry) {
     case Entry::Limit::kNone:
       break;
   }
-}
-
-absl::Time RunningJobs::NotBefore(const std::string& name) const {
-  const auto found = delays_.find(name);
-  return found == delays_.end() ? absl::InfinitePast() : found->second.until;
 }
 
 }  // namespace retort::scheduler

@@ -19,59 +19,55 @@
 #include "server/jobs/job_store.h"
 #include "server/jobs/model_lookup.h"
 #include "server/metrics/service_metrics.h"
+#include "server/scheduler/gang_ranks.h"
+#include "server/scheduler/job_ends.h"
 
 namespace retort::scheduler {
 
 struct RunningJobsOptions {
-  // How long a worker that was started may take to attach.
+  // How long the workers of a gang may take to attach, once it has its place.
   absl::Duration attach_timeout = absl::Minutes(3);
-  // How long a worker of an earlier server may take to attach again.
+  // How long the workers of an earlier server may take to attach again.
   absl::Duration adopt_timeout = absl::Seconds(30);
   // How long a worker goes on alone when its stream has broken (its lease);
-  // after that it is taken to be lost and ended.
+  // after that it is taken to be lost and its gang is ended.
   absl::Duration lease = absl::Minutes(10);
-  // How long a cancelled worker may take to end by itself, and one that has
-  // said its last word.
+  // When a worker that is attached is taken to hang.
+  HangOptions hang;
+  // How long a cancelled gang may take to end by itself, and one that has said
+  // its last word.
   absl::Duration cancel_timeout = absl::Minutes(2);
   absl::Duration exit_timeout = absl::Seconds(20);
-  // How long a worker may take to write its checkpoint and end when its job is
-  // paused. Longer than for a cancel: steps done are lost if it is killed.
+  // How long a gang may take to write its checkpoint and end when it is asked
+  // to. Longer than for a cancel: steps done are lost if it is killed.
   absl::Duration pause_timeout = absl::Minutes(10);
-  // Workers that a job may lose in a row without a new checkpoint.
-  int max_failures = 3;
-  // Wait before the next try; doubles with each loss.
-  absl::Duration backoff = absl::Seconds(2);
-  // Wait before a job runs again that found the disk full, or for which there
-  // was no process; doubles each time, up to max_wait. Such a job waits for
-  // people and is not given up.
-  absl::Duration first_wait = absl::Seconds(10);
-  absl::Duration max_wait = absl::Minutes(10);
+  JobEndsOptions ends;
   // Between tries to write down what has become of a job.
   absl::Duration settle_interval = absl::Seconds(5);
 };
 
-// The jobs that have (or may have) a worker process: starts workers, gives
-// them their assignment, takes what they say to the store, and decides what a
-// loss means. Not thread-safe: the scheduler's thread owns it, and hands over
-// the workers' news one by one.
+// The jobs that have (or may have) a gang of worker processes: starts gangs,
+// gives each rank its assignment, takes what rank 0 says to the store, and
+// decides which rank hangs and what a loss means. Not thread-safe: the
+// scheduler's thread owns it, and hands over the workers' news one by one.
 class RunningJobs {
  public:
   RunningJobs(const RunningJobsOptions& options, base::Clock* clock,
               jobs::JobStore* store, jobs::ModelLookup* models,
               executor::Executor* executor, metrics::ServiceMetrics* metrics);
 
-  // Takes over a job that an earlier server left with a worker.
+  // Takes over a job that an earlier server left with a gang.
   absl::Status Recover(const jobs::JobRecord& record);
 
-  // Starts a worker for a queued job; false if the executor could not: then
-  // the job has failed or, if the error may pass, waits for its next try.
-  // Other errors (the job is not QUEUED any more) are returned.
+  // Starts a gang for a queued job; false if the executor could not: then the
+  // job has failed or, if the error may pass, waits for its next try. Other
+  // errors (the job is not QUEUED any more) are returned.
   absl::StatusOr<bool> StartJob(const std::string& name);
 
-  // The job is CANCELLING: tell the worker.
+  // The job is CANCELLING: tell the workers.
   void Cancel(const std::string& name);
 
-  // The job is PAUSING: ask the worker to write a checkpoint and end.
+  // The job is PAUSING: ask the workers to write a checkpoint and end.
   void Pause(const std::string& name);
 
   // Asks a running gang to write a checkpoint and end, to make room: its job
@@ -80,7 +76,7 @@ class RunningJobs {
   void Preempt(const std::string& name, const std::string& reason);
 
   // The job was put back in the queue on request: no wait holds it back.
-  void Resume(const std::string& name) { delays_.erase(name); }
+  void Resume(const std::string& name) { ends_.NoWait(name); }
 
   // Asks all workers to write a checkpoint and end; jobs go back to the queue.
   void StopAll();
@@ -98,27 +94,43 @@ class RunningJobs {
   void Exited(const std::string& name, int64_t epoch,
               const executor::ExitStatus& exit);
 
-  // Acts on time limits that have passed; returns the next one.
+  // Acts on time limits that have passed, and on ranks that hang; returns when
+  // to call again at the latest.
   absl::Time CheckTimeLimits();
 
-  // Whether the job has a process, and when one that lost it may start again.
+  // This thread was so much later than it wanted to be: the server was stopped,
+  // or its machine asleep. Time that workers could not be heard in is not held
+  // against them.
+  void Overslept(absl::Duration by);
+
+  // Whether the job has a gang, and when one that lost it may start again.
   bool Has(const std::string& name) const { return running_.count(name) > 0; }
-  absl::Time NotBefore(const std::string& name) const;
+  absl::Time NotBefore(const std::string& name) const {
+    return ends_.NotBefore(name);
+  }
   bool empty() const { return running_.empty(); }
 
  private:
   struct Entry {
     int64_t epoch = 0;
-    int cpu_threads = 1;
-    std::shared_ptr<executor::WorkerSession> session;
-    // The worker's last word is in the store.
+    std::string executor_id;
+    GangRanks ranks;
+    // Where the ranks find each other, once rank 0 has said so.
+    std::optional<internal::v1::Rendezvous> rendezvous;
+    // The gang's last word is in the store.
     bool ended = false;
-    // Why it was asked to stop other than by its job's state; empty if it was
-    // not.
-    std::string stopped_because;
-    // Why the service ended the process itself; empty if it did not.
+    // Why the service ended the gang itself; empty if it did not.
     std::string killed_because;
-    // How the process ended, while its last messages may still be on the way.
+    // Why it was ended before it had begun, so that nothing is lost.
+    std::string withdrawn_because;
+    // Why it was asked to write a checkpoint and end, other than by the job's
+    // state; empty if it was not.
+    std::string stopped_because;
+    bool out_of_time = false;  // that was its time_limit
+    absl::Time time_limit_at = absl::InfiniteFuture();
+    // When a rank was first seen to hang that still does.
+    std::optional<absl::Time> suspected_at;
+    // How the gang ended, while its last messages may still be on the way.
     std::optional<executor::ExitStatus> exit;
     // There is no process any more, and the store could not be told yet what
     // that means for the job. Called until it could.
@@ -136,43 +148,60 @@ class RunningJobs {
     };
     Limit limit = Limit::kNone;
     absl::Time limit_at = absl::InfiniteFuture();
+
+    // Its processes are, or should be, at work.
+    bool at_work() const {
+      return !ended && !settle && !exit.has_value() && killed_because.empty();
+    }
   };
 
   void NoteHandle(const std::string& name, const std::string& handle);
   Entry* Find(const std::string& name, int64_t epoch);
-  // The entry of a job in this state, if it has a process that can still be
-  // asked for something. A request is acted upon later than it was stored: by
-  // then the job may be in another state, or have another worker.
+  // The entry of a job in this state, if it has a gang that can still be asked
+  // for something. A request is acted upon later than it was stored: by then
+  // the job may be in another state, or have another gang.
   Entry* FindToAsk(const std::string& name, jobs::State state);
-  // Has the worker write a checkpoint and end, unless it will be told when it
-  // attaches.
-  void AskToStop(const std::string& name, Entry* entry, const std::string& why);
   void SetLimit(Entry* entry, Entry::Limit limit, absl::Duration after);
   void LimitPassed(const std::string& name, Entry* entry);
   void KillBecause(const std::string& name, Entry* entry,
                    const std::string& why);
+  // Asks a gang to end within a limit.
+  void AskToEnd(const std::string& name, Entry* entry,
+                internal::v1::Control::Action action, const std::string& why);
+  // Asks again what a rank that has (re-)attached may not have heard.
+  void RepeatRequests(const std::string& name, Entry* entry, jobs::State state);
+  void CheckHanging(const std::string& name, Entry* entry);
+  void Hangs(const std::string& name, Entry* entry, const std::string& verdict);
+  void OutOfTime(const std::string& name, Entry* entry);
+  // For readers of the job.
+  void PublishRanks(const std::string& name, const Entry& entry);
 
+  // Gives their assignment to ranks that need one and can have it.
+  void AssignRanks(const std::string& name, Entry* entry,
+                   const jobs::JobRecord& record);
   absl::StatusOr<internal::v1::Assignment> MakeAssignment(
       const jobs::JobRecord& record);
+  void RecordProgress(const std::string& name,
+                      const internal::v1::Progress& progress);
+  void AddWarning(const std::string& name, const std::string& message);
+  void SetRendezvous(const std::string& name, Entry* entry,
+                     const internal::v1::Rendezvous& rendezvous);
   void TaskEnded(const std::string& name, Entry* entry,
                  const internal::v1::TaskEnded& ended);
-  absl::Status Succeed(const std::string& name,
-                       const internal::v1::TaskEnded& ended);
-  absl::Status FailJob(const std::string& name, const std::string& reason);
-  // What becomes of a job whose worker ended without a last word.
-  absl::Status WorkerLost(const std::string& name, const std::string& cause,
-                          const std::string& details);
-  absl::Status Requeue(const std::string& name, const std::string& reason);
-  // Requeues, for a while that grows each time.
-  absl::Status PutOff(const std::string& name, const std::string& reason);
-  void Wait(const std::string& name);
-  // The process has ended and all it said has been heard.
+  // The same of another rank than 0, which counts only if it failed.
+  void RankEnded(const std::string& name, Entry* entry, int rank,
+                 const internal::v1::TaskEnded& ended);
+  // The gang has ended and all it said has been heard.
   void Finish(const std::string& name, Entry* entry);
-  // Tells the store what has become of a job without a process, now or, if
-  // the store has no room, as soon as it has. Ends the entry, if there is one.
+  // What has become of the job of a gang that ended without a last word.
+  std::function<absl::Status()> WhatBecame(const std::string& name,
+                                           const Entry& entry);
+  // Tells the store what has become of a job without a gang, now or, if the
+  // store has no room, as soon as it has. Ends the entry, if there is one.
   void Settle(const std::string& name, std::function<absl::Status()> settle);
-  static jobs::State EndState(jobs::State before,
-                              const internal::v1::TaskEnded& ended);
+
+  // What the executor and the metrics call workers of jobs.
+  static constexpr char kRole[] = "task";
 
   const RunningJobsOptions options_;
   base::Clock* const clock_;
@@ -181,12 +210,8 @@ class RunningJobs {
   executor::Executor* const executor_;
   metrics::ServiceMetrics* const metrics_;
 
+  JobEnds ends_;
   std::map<std::string, Entry> running_;
-  struct Delay {
-    absl::Time until;
-    int waits = 0;  // in a row, without anything done between them
-  };
-  std::map<std::string, Delay> delays_;
   bool stopping_ = false;
 };
 

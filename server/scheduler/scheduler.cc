@@ -18,6 +18,9 @@ namespace {
 
 // Looked at least so often, whatever happens.
 constexpr absl::Duration kIdlePeriod = absl::Seconds(30);
+// Woken so much later than planned, the service itself was stopped, or its
+// machine asleep.
+constexpr absl::Duration kOverslept = absl::Seconds(3);
 
 absl::Status StateConflict(const std::string& name, jobs::State state,
                            absl::string_view why) {
@@ -172,7 +175,9 @@ void Scheduler::Wake() {
 }
 
 void Scheduler::Loop() {
+  absl::Duration overslept;
   while (true) {
+    if (overslept >= kOverslept) Overslept(overslept);
     absl::Time wake = RunOnce();
     absl::MutexLock lock(&mutex_);
     if (stopping_) {
@@ -181,10 +186,12 @@ void Scheduler::Loop() {
       if (inbox_.empty() && (running_.empty() || late)) return;
       wake = std::min(wake, stop_at_);
     }
-    mutex_.AwaitWithTimeout(
-        absl::Condition(&awake_),
-        std::clamp(wake - clock_->Now(), absl::ZeroDuration(), kIdlePeriod));
+    const absl::Time now = clock_->Now();
+    const absl::Duration wait =
+        std::clamp(wake - now, absl::ZeroDuration(), kIdlePeriod);
+    mutex_.AwaitWithTimeout(absl::Condition(&awake_), wait);
     awake_ = false;
+    overslept = clock_->Now() - now - wait;
   }
 }
 

@@ -91,6 +91,10 @@ class Scheduler : public executor::WorkerListener {
   // at the latest. For Start()'s thread, and for tests.
   absl::Time RunOnce() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The next RunOnce() comes so much later than it should have
+  // (RunningJobs::Overslept). For Start()'s thread, and for tests.
+  void Overslept(absl::Duration by) { running_.Overslept(by); }
+
   // WorkerListener. Only fill the inbox.
   void OnAttached(const std::string& subject, int64_t epoch,
                   const internal::v1::Hello& hello,

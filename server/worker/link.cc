@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,6 +33,13 @@ std::shared_ptr<grpc::Channel> Dial(const LinkOptions& options) {
   args.SetMaxSendMessageSize(kMaxMessageBytes);
   return grpc::CreateCustomChannel(options.server,
                                    DialCredentials(options.server), args);
+}
+
+// Of a clock that does not run while the machine sleeps.
+int64_t SteadyMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // Codes with which a server refuses this worker for good, whatever it may be
@@ -99,6 +107,20 @@ void Link::SendProgress(const internal::v1::Progress& progress) {
   progress_ = std::move(thinned);
 }
 
+void Link::SetActivity(const char* activity, bool waiting) {
+  active_since_ms_ = SteadyMs();
+  activity_waits_ = waiting;
+  activity_ = activity;
+}
+
+void Link::SendRendezvous(const internal::v1::Rendezvous& rendezvous) {
+  AttachRequest message;
+  *message.mutable_rendezvous() = rendezvous;
+  absl::MutexLock lock(&mutex_);
+  rendezvous_ = message;
+  if (attached_) waiting_.push_back(std::move(message));
+}
+
 void Link::SendCheckpoint(const internal::v1::CheckpointWritten& checkpoint) {
   AttachRequest message;
   *message.mutable_checkpoint() = checkpoint;
@@ -107,19 +129,6 @@ void Link::SendCheckpoint(const internal::v1::CheckpointWritten& checkpoint) {
   if (checkpoints_.size() > kRepeatedCheckpoints) checkpoints_.pop_front();
   // Without a server it is enough that the attachment repeats it.
   if (attached_) waiting_.push_back(std::move(message));
-}
-
-void Link::SetActivity(const char* activity, bool waiting) {
-  absl::MutexLock lock(&mutex_);
-  if (activity_ != activity) activity_since_ = absl::Now();
-  activity_ = activity;
-  activity_waits_ = waiting;
-}
-
-void Link::SendRendezvous(const internal::v1::Rendezvous& rendezvous) {
-  AttachRequest message;
-  *message.mutable_rendezvous() = rendezvous;
-  Enqueue(std::move(message));
 }
 
 void Link::SendWarning(const std::string& text) {
@@ -189,6 +198,18 @@ AttachRequest Link::HelloMessage() const {
   return message;
 }
 
+AttachRequest Link::HeartbeatMessage() const {
+  AttachRequest message;
+  internal::v1::Heartbeat* beat = message.mutable_heartbeat();
+  beat->set_step(step_);
+  if (const char* activity = activity_) {
+    beat->set_activity(activity);
+    beat->set_waiting(activity_waits_);
+    beat->set_activity_ms(SteadyMs() - active_since_ms_);
+  }
+  return message;
+}
+
 bool Link::EndIsDue() const { return ended_ && !acknowledged_ && !end_said_; }
 
 void Link::RepeatSticky() {
@@ -197,6 +218,7 @@ void Link::RepeatSticky() {
     waiting_.push_front(*it);
   }
   if (ready_) waiting_.push_front(*ready_);
+  if (rendezvous_) waiting_.push_front(*rendezvous_);
 }
 
 void Link::ReadLoop() {
@@ -342,16 +364,7 @@ std::optional<AttachRequest> Link::NextMessage() {
   heartbeat_due_ = absl::Now() + options_.heartbeat;
   // The end is said with every beat until it is acknowledged.
   if (ended_ && !acknowledged_) return *ended_;
-  AttachRequest message;
-  auto* beat = message.mutable_heartbeat();
-  beat->set_step(step_);
-  if (*activity_ != 0) {
-    beat->set_activity(activity_);
-    beat->set_activity_ms(
-        absl::ToInt64Milliseconds(absl::Now() - activity_since_));
-    beat->set_waiting(activity_waits_);
-  }
-  return message;
+  return HeartbeatMessage();
 }
 
 void Link::PutBack(AttachRequest message) {

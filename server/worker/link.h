@@ -79,9 +79,9 @@ struct LinkOptions {
 //
 // Says hello, beats every two seconds, and keeps what is said while there is
 // no server. A new attachment repeats what a restarted server may have missed:
-// the newest checkpoints, a replica's readiness and a task's end. Messages
-// are copied in and sent from the link's own threads; no method but End() and
-// Flush() waits. Thread-safe. `handler` outlives the link.
+// the rendezvous, the newest checkpoints, a replica's readiness and a task's
+// end. Messages are copied in and sent from the link's own threads; no method
+// but End() and Flush() waits. Thread-safe. `handler` outlives the link.
 class Link : public Outbox {
  public:
   Link(const LinkOptions& options, LinkHandler* handler);
@@ -143,12 +143,18 @@ class Link : public Outbox {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(internal::v1::AttachRequest message);
   internal::v1::AttachRequest HelloMessage() const;
+  internal::v1::AttachRequest HeartbeatMessage() const;
   // Queues what a server that has just been attached to must know.
   void RepeatSticky() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const LinkOptions options_;
   LinkHandler* const handler_;
   std::atomic<int64_t> step_{0};
+  // Written in this order and read in the other, so that what is read with a
+  // new activity is not of the one before.
+  std::atomic<int64_t> active_since_ms_{0};  // of the steady clock
+  std::atomic<bool> activity_waits_{false};
+  std::atomic<const char*> activity_{nullptr};
 
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -158,9 +164,6 @@ class Link : public Outbox {
   bool acknowledged_ ABSL_GUARDED_BY(mutex_) = false;
   bool end_said_ ABSL_GUARDED_BY(mutex_) = false;  // on this stream
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  const char* activity_ ABSL_GUARDED_BY(mutex_) = "";
-  bool activity_waits_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time activity_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   int64_t attachment_ ABSL_GUARDED_BY(mutex_) = 0;  // counts streams
   absl::Time heartbeat_due_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Time last_contact_ ABSL_GUARDED_BY(mutex_);
@@ -169,6 +172,8 @@ class Link : public Outbox {
   std::deque<internal::v1::AttachRequest> progress_ ABSL_GUARDED_BY(mutex_);
   // Repeated at each attachment.
   std::deque<internal::v1::AttachRequest> checkpoints_ ABSL_GUARDED_BY(mutex_);
+  std::optional<internal::v1::AttachRequest> rendezvous_
+      ABSL_GUARDED_BY(mutex_);
   std::optional<internal::v1::AttachRequest> ready_ ABSL_GUARDED_BY(mutex_);
   std::optional<internal::v1::AttachRequest> ended_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;

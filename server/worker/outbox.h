@@ -16,11 +16,14 @@ class Outbox {
 
   // The step that heartbeats carry.
   virtual void SetStep(int64_t step) = 0;
-  // What the task's thread is at, which heartbeats carry, from now on.
-  // `waiting`: it waits for other ranks. `activity` lives as long as the
-  // program.
+  // What the task's thread is at from now on, of which heartbeats tell with how
+  // long it has been: "training", "checkpoint". `waiting`: it waits for other
+  // ranks, and is not to blame if that takes long. Calling it again with the
+  // same is a sign of life. `activity` is a literal, or lives as long as this.
+  // Cheap: for several calls a step.
   virtual void SetActivity(const char* activity, bool waiting) = 0;
-  // Of rank 0, once its store listens.
+  // Where rank 0 of a gang is to be found by the others; repeated to a server
+  // that comes back.
   virtual void SendRendezvous(const internal::v1::Rendezvous& rendezvous) = 0;
   virtual void SendProgress(const internal::v1::Progress& progress) = 0;
   virtual void SendCheckpoint(

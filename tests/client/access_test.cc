@@ -79,6 +79,8 @@ TEST_F(AccessTest, SaysWhatIsWrongWithAFile) {
   options = {};
   options.ca = File("no certificate");
   ExpectUsageError(options, kLocal, "--ca");
+  options.ca = File("-----BEGIN PRIVATE KEY-----");
+  ExpectUsageError(options, kLocal, "-----BEGIN CERTIFICATE");
   options.ca = dir_ / "none";
   ExpectUsageError(options, kLocal, "--ca");
   options = {};

@@ -14,9 +14,8 @@ namespace retort::testing {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::Each;
 using ::testing::HasSubstr;
-using ::testing::Le;
+using ::testing::Not;
 
 class CloneTest : public TrainingRunTest {
  protected:
@@ -53,6 +52,26 @@ TEST_F(CloneTest, ACloneIsANewJobWithTheChangesAsked) {
             "INVALID_ARGUMENT");
 }
 
+TEST_F(CloneTest, ListsTheJobsThatFlagsAndFilterHoldFor) {
+  service_.Start();
+  service_.Submit("one", TinyTeacher(data_->path(), 2),
+                  {"--set", "labels.team=a \"b\"", "--priority-class", "low"});
+  service_.Submit("two", TinyTeacher(data_->path(), 2));
+  const auto list = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"jobs", "list"});
+    return service_.Cli(arguments).out;
+  };
+  EXPECT_THAT(
+      list({"--label", "team=a \"b\"", "--task", "train-teacher"}),
+      AllOf(HasSubstr("one"), HasSubstr(" low "), Not(HasSubstr("two"))));
+  EXPECT_THAT(
+      list({"--filter", "priority_class = normal", "--task", "train_teacher"}),
+      AllOf(HasSubstr("two"), Not(HasSubstr("one"))));
+  EXPECT_THAT(
+      service_.Error(4, {"jobs", "list", "--filter", "job_id ~ x"})["message"],
+      HasSubstr("at character 8: expected one of"));
+}
+
 TEST_F(CloneTest, ACloneOfACheckpointGoesOnBitForBitThoughTheOldJobIsGone) {
   const std::vector<int64_t> steps = PausedRun();
   const int64_t step = steps.back();
@@ -74,6 +93,8 @@ TEST_F(CloneTest, ACloneOfACheckpointGoesOnBitForBitThoughTheOldJobIsGone) {
   EXPECT_EQ(service_.Cli({"jobs", "delete", "run"}).code, 0);
   ASSERT_EQ(service_.AwaitEnd("clone"), "SUCCEEDED")
       << Slurp(service_.job_dir("clone") + "/worker.log");
+  EXPECT_THAT(Slurp(service_.job_dir("clone") + "/worker.log"),
+              HasSubstr("begins with the checkpoint "));
   const nlohmann::json job = service_.Job("clone");
   EXPECT_EQ(job["origin"]["job"], "projects/default/jobs/run");
   EXPECT_EQ(job["origin"]["step"], absl::StrCat(step));

@@ -210,7 +210,7 @@ class SecurityTest : public ::testing::Test {
     const grpc::Status status = CallText(
         channel_, *v1::Job::descriptor()->file()->service(0)->method(0),
         absl::StrReplaceAll("parent: 'projects/$P' job_id: 'j' job { spec { "
-                            "train_teacher {} } }",
+                            "train_teacher { training { iterations: 9 } } } }",
                             {{"$P", project}}),
         "root");
     ASSERT_TRUE(status.ok()) << status.error_message();
@@ -354,6 +354,28 @@ TEST_F(SecurityTest, AModelOfAnotherProjectCannotBeReferredTo) {
     EXPECT_THAT(status.error_message(), HasSubstr("read project b"));
   }
   EXPECT_FALSE(IsRefused(CallText(channel_, create, spec + "false", "root")));
+}
+
+TEST_F(SecurityTest, ACloneNeedsTheRightsThatItsJobNeeded) {
+  const auto* jobs = v1::Job::descriptor()->file()->service(0);
+  const MethodDescriptor& create = *jobs->FindMethodByName("CreateJob");
+  const MethodDescriptor& clone = *jobs->FindMethodByName("CloneJob");
+  const std::string urgent =
+      "parent: 'projects/a' job_id: 'urgent' job { priority_class: "
+      "PRIORITY_CLASS_HIGH spec { train_teacher { training { iterations: 9 } } "
+      "} }";
+  EXPECT_TRUE(IsRefused(CallText(channel_, create, urgent, "user")));
+  ASSERT_TRUE(CallText(channel_, create, urgent, "operator").ok());
+  const grpc::Status as_is =
+      CallText(channel_, clone, "name: 'projects/a/jobs/urgent'", "user");
+  EXPECT_EQ(as_is.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(as_is.error_message(), HasSubstr("PRIORITY_CLASS_HIGH"));
+  EXPECT_TRUE(CallText(channel_, clone,
+                       "name: 'projects/a/jobs/urgent' changes { "
+                       "priority_class: PRIORITY_CLASS_LOW } update_mask { "
+                       "paths: 'priority_class' }",
+                       "user")
+                  .ok());
 }
 
 TEST_F(SecurityTest, ATokenThatIsTakenOutOfTheFileLetsNobodyIn) {

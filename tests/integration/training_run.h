@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/service_process.h"
@@ -16,12 +17,16 @@
 
 namespace retort::testing {
 
-// A job "run" that trains long enough to be disturbed, and the weights that
-// it makes when nobody does: whatever happens in between, they must come out.
-class TrainingRunTest : public ::testing::Test {
+// A job "run" of so many ranks that trains long enough to be disturbed, and the
+// weights that it makes when nobody does: whatever happens in between, they
+// must come out.
+template <int kRanks>
+class TrainingRun : public ::testing::Test {
  protected:
   static constexpr int kIterations = 120;
   static constexpr int kCheckpointEvery = 20;
+
+  TrainingRun() { service_.SetOptions(Options()); }
 
   // Once for all the suites of a program.
   static void SetUpTestSuite() {
@@ -29,14 +34,21 @@ class TrainingRunTest : public ::testing::Test {
     data_ = std::make_unique<TempDir>();
     WriteSmallFashionMnist(data_->path());
     ServiceProcess service;
+    service.SetOptions(Options());
     service.Start();
     service.Submit("run", Spec());
     ASSERT_EQ(service.AwaitEnd("run"), "SUCCEEDED");
     undisturbed_ = std::make_unique<std::string>(Weights(service));
   }
 
+  static std::vector<std::string> Options() {
+    return {absl::StrCat("--cpu_slots=", kRanks)};
+  }
   static nlohmann::json Spec() {
-    return TinyTeacher(data_->path(), kIterations, kCheckpointEvery);
+    nlohmann::json spec =
+        TinyTeacher(data_->path(), kIterations, kCheckpointEvery);
+    spec["resources"]["world_size"] = kRanks;
+    return spec;
   }
   static std::string Weights(ServiceProcess& service) {
     return service.Json({"models", "get", "run"})["weights_sha256"];
@@ -74,6 +86,8 @@ class TrainingRunTest : public ::testing::Test {
   inline static std::unique_ptr<std::string> undisturbed_;
   ServiceProcess service_;
 };
+
+using TrainingRunTest = TrainingRun<1>;
 
 }  // namespace retort::testing
 

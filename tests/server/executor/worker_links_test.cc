@@ -91,5 +91,26 @@ TEST_F(WorkerLinksTest, LetsANewStreamTakeTheOldOnesPlace) {
                                        "message", "detached"));
 }
 
+TEST_F(WorkerLinksTest, KeepsTheStreamsOfRanksApart) {
+  auto first = std::make_shared<FakeWorkerSession>();
+  auto second = std::make_shared<FakeWorkerSession>();
+  links_.Attached(Hello("x"), first);
+  internal::v1::Hello other = Hello("x");
+  other.set_rank(1);
+  links_.Attached(other, second);
+  links_.Message(kLinkedJob, 1, 0, first.get(), {});
+  links_.Detached(kLinkedJob, 1, 1, second.get());
+  EXPECT_THAT(jobs_.heard,
+              ElementsAre("attached", "attached", "message", "detached"));
+}
+
+TEST_F(WorkerLinksTest, AdmitsNoRankBelowZero) {
+  links_.Expect(kLinkedJob, 1, base::Sha256Hex("secret"));
+  internal::v1::Hello hello = Hello("secret");
+  hello.set_rank(-1);
+  EXPECT_THAT(links_.Admit(hello),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 }  // namespace
 }  // namespace retort::executor

@@ -11,17 +11,24 @@ namespace {
 using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
   ServerOptions options;
   options.data_dir = "/data";
   options.listen = "127.0.0.1:1";
   options.http_listen = "";
+  options.executor = "slurm";
+  options.worker_listen = "127.0.0.1:2";
+  options.worker_address = "head:2";
+  options.slurm_bin = "/usr/bin";
   options.cpu_slots = 7;
   options.tls = {"c", "k", "ca"};
   options.tokens_file = "t";
   options.insecure = true;
   options.http_insecure = true;
+  options.gpus = 3;
+  options.lease = 1.5;
   ServerOptions again;
   ASSERT_THAT(ApplyYaml(options.ToYaml(), "x.yaml", &again), IsOk());
   EXPECT_EQ(again.ToYaml(), options.ToYaml());
@@ -80,6 +87,7 @@ TEST(ServerOptionsTest, ResolveWhatDependsOnTheMachine) {
   EXPECT_EQ(options.data_dir.front(), '/');
   EXPECT_NE(options.data_dir.back(), '/');
   EXPECT_GE(options.cpu_slots, 1);
+  EXPECT_GE(options.gpus, 0);
   EXPECT_THAT(options.worker_binary, HasSubstr("/retort-worker"));
   EXPECT_EQ(options.http_listen, "");
 }
@@ -90,6 +98,10 @@ TEST(ServerOptionsTest, NameTheFlagThatIsWrong) {
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kPermissionDenied,
                                            HasSubstr("--listen: ")));
   options = ServerOptions();
+  options.hang_timeout = 0;
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("--hang_timeout: ")));
+  options = ServerOptions();
   options.http_listen = "nonsense";
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
                                            HasSubstr("--http_listen: ")));
@@ -97,6 +109,42 @@ TEST(ServerOptionsTest, NameTheFlagThatIsWrong) {
   options.cpu_slots = -1;
   EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
                                            HasSubstr("--cpu_slots")));
+}
+
+TEST(ServerOptionsTest, TellNodesThisMachinesNameIfAllAddressesAreServed) {
+  ServerOptions options;
+  options.data_dir = "/data";
+  options.executor = "slurm";
+  options.worker_listen = "0.0.0.0:7435";
+  options.insecure = true;
+  ASSERT_THAT(options.Resolve("retortd"), IsOk());
+  EXPECT_THAT(options.worker_address, testing::EndsWith(":7435"));
+  EXPECT_THAT(options.worker_address, Not(HasSubstr("0.0.0.0")));
+}
+
+TEST(ServerOptionsTest, WantAWorkerPortThatStays) {
+  ServerOptions options;
+  options.executor = "slurm";
+  options.worker_listen = "127.0.0.1:0";
+  EXPECT_THAT(options.Resolve("retortd"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--worker_listen: needs a port")));
+}
+
+TEST(ServerOptionsTest, SendNoWorkersTokensInTheClear) {
+  ServerOptions options;
+  options.executor = "slurm";
+  options.worker_listen = "0.0.0.0:7435";
+  EXPECT_THAT(options.Resolve("retortd"),
+              StatusIs(absl::StatusCode::kPermissionDenied,
+                       HasSubstr("--worker_listen")));
+}
+
+TEST(ServerOptionsTest, NameTheExecutorsThereAre) {
+  ServerOptions options;
+  options.executor = "kubernetes";
+  EXPECT_THAT(options.Validate(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("choose local or slurm")));
 }
 
 }  // namespace

@@ -18,7 +18,10 @@ class FakeOutbox : public Outbox {
   void SetStep(int64_t step) override { step_ = step; }
   void SetActivity(const char* activity, bool waiting) override {
     absl::MutexLock lock(&mutex_);
-    activities.push_back({activity, waiting});
+    const std::pair<std::string, bool> now = {activity, waiting};
+    if (activities.empty() || activities.back() != now) {
+      activities.push_back(now);
+    }
   }
   void SendRendezvous(const internal::v1::Rendezvous& r) override {
     absl::MutexLock lock(&mutex_);
@@ -49,6 +52,7 @@ class FakeOutbox : public Outbox {
   int64_t step() const { return step_; }
 
   std::function<void(const internal::v1::Rendezvous&)> on_rendezvous;
+  // Each once for as long as it lasts.
   std::vector<std::pair<std::string, bool>> activities;
   std::vector<internal::v1::Rendezvous> rendezvous;
   std::vector<internal::v1::Progress> progress;

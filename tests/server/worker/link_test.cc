@@ -231,6 +231,35 @@ TEST_F(LinkTest, BeatsWithTheCurrentStep) {
   EXPECT_EQ(beats.back().heartbeat().step(), 41);
 }
 
+TEST_F(LinkTest, BeatsWithWhatTheTaskIsAt) {
+  StartServer();
+  StartLink();
+  link_->SetActivity("training", false);
+  link_->SetActivity("all-reduce", true);
+  const auto beat =
+      server_.Await(AttachRequest::kHeartbeat, 5).back().heartbeat();
+  EXPECT_EQ(beat.activity(), "all-reduce");
+  EXPECT_TRUE(beat.waiting());
+  EXPECT_GE(beat.activity_ms(), 0);
+}
+
+TEST_F(LinkTest, SaysWhichRankItIsAndRepeatsWhereToMeet) {
+  options_.rank = 2;
+  StartServer();
+  StartLink();
+  ASSERT_TRUE(handler_.Await([](auto& h) { return h.assignments_ == 1; }));
+  internal::v1::Rendezvous rendezvous;
+  rendezvous.set_port(4711);
+  link_->SendRendezvous(rendezvous);
+  server_.Await(AttachRequest::kRendezvous, 1);
+  server_.BreakAtWarning();
+  link_->SendWarning("break now");
+  const auto said = server_.Await(AttachRequest::kRendezvous, 2);
+  ASSERT_EQ(said.size(), 2);
+  EXPECT_EQ(said[1].rendezvous().port(), 4711);
+  EXPECT_EQ(server_.hellos()[1].rank(), 2);
+}
+
 TEST_F(LinkTest, KeepsProgressUntilThereIsAServer) {
   StartLink();
   for (int i = 1; i <= 5; ++i) link_->SendProgress(ProgressAt(i));

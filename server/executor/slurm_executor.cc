@@ -1,0 +1,392 @@
+#include "server/executor/slurm_executor.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/log.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+
+namespace retort::executor {
+namespace {
+
+using slurm::JobInfo;
+using slurm::Phase;
+using slurm::QueueRow;
+
+// srun's last words are at the end of the log.
+constexpr int64_t kLogTail = 64 << 10;
+
+std::string ReadTail(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return "";
+  const int64_t size = file.tellg();
+  file.seekg(std::max<int64_t>(size - kLogTail, 0));
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+const QueueRow* FindRow(const std::vector<QueueRow>& queue, int64_t id,
+                        const std::string& name) {
+  const QueueRow* found = nullptr;
+  for (const QueueRow& row : queue) {
+    if (id != 0 ? row.id == id : row.name == name) {
+      // Of several with one name the newest is the one.
+      if (found == nullptr || row.id > found->id) found = &row;
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+SlurmExecutor::SlurmExecutor(const SlurmExecutorOptions& options,
+                             slurm::CommandRunner commands, WorkerLinks* links)
+    : options_(options), commands_(std::move(commands)), links_(links) {
+  // So that the first who ask what fits get an answer.
+  if (options_.poll_every < absl::InfiniteDuration()) NoteAnswer(PollNodes());
+  poller_ = std::thread([this] { PollLoop(); });
+}
+
+SlurmExecutor::~SlurmExecutor() { Shutdown(); }
+
+void SlurmExecutor::Shutdown() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (poller_.joinable()) poller_.join();
+}
+
+std::string SlurmExecutor::DisplayId(const std::string& handle) const {
+  return handle.empty() ? "" : absl::StrCat("slurm ", handle);
+}
+
+absl::StatusOr<std::string> SlurmExecutor::Start(const GangSpec& spec) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!answers_) return absl::UnavailableError("Slurm does not answer");
+  }
+  slurm::ScriptOptions script = options_.script;
+  if (spec.gpus > 0 && Nodes().empty()) {
+    RETORT_RETURN_IF_ERROR(PollNodes());
+  }
+  for (const NodeInfo& node : Nodes()) {
+    script.gpus_per_node = std::max(script.gpus_per_node, node.gpus);
+  }
+  const std::string name =
+      slurm::JobName(script.instance, spec.subject, spec.epoch);
+  // Before the start: the workers may dial at once.
+  links_->Expect(spec.subject, spec.epoch, base::Sha256Hex(spec.token));
+  const absl::StatusOr<int64_t> id = commands_.Submit(
+      slurm::SubmitArguments(spec, script), slurm::BatchScript(spec, script));
+  if (!id.ok()) {
+    links_->Forget(spec.subject, spec.epoch);
+    if (absl::IsUnavailable(id.status()) || absl::IsInternal(id.status())) {
+      // It may be there all the same. Its workers would be refused, but it
+      // would hold what it was given.
+      absl::MutexLock lock(&mutex_);
+      stray_names_.insert(name);
+    }
+    return id.status();
+  }
+  RETORT_LOG(info, "gave {} (epoch {}, {} ranks) to Slurm as job {}",
+             spec.subject, spec.epoch, spec.ranks, *id);
+  Gang gang;
+  gang.id = *id;
+  gang.name = name;
+  absl::MutexLock lock(&mutex_);
+  stray_names_.erase(name);
+  gangs_[{spec.subject, spec.epoch}] = std::move(gang);
+  return absl::StrCat(*id);
+}
+
+absl::StatusOr<std::string> SlurmExecutor::Adopt(
+    const std::string& subject, int64_t epoch, const std::string& handle,
+    const std::string& token_sha256) {
+  Gang gang;
+  gang.name = slurm::JobName(options_.script.instance, subject, epoch);
+  if (!handle.empty() && !absl::SimpleAtoi(handle, &gang.id)) {
+    return absl::NotFoundError(absl::StrCat(
+        "\"", handle, "\" is no job of Slurm's; was it another executor's?"));
+  }
+  if (handle.empty()) {
+    const absl::StatusOr<std::vector<QueueRow>> queue = commands_.Queue();
+    if (queue.ok()) {
+      const QueueRow* row = FindRow(*queue, 0, gang.name);
+      if (row == nullptr) {
+        return absl::NotFoundError(
+            absl::StrCat("Slurm has no job ", gang.name));
+      }
+      gang.id = row->id;
+    }
+  }
+  // One with a number may be over, too: the poll says how it ended.
+  links_->Expect(subject, epoch, token_sha256);
+  RETORT_LOG(info, "follows {} (epoch {}), Slurm's job {}", subject, epoch,
+             gang.id == 0 ? gang.name : absl::StrCat(gang.id));
+  const std::string found = gang.id == 0 ? "" : absl::StrCat(gang.id);
+  absl::MutexLock lock(&mutex_);
+  gangs_[{subject, epoch}] = std::move(gang);
+  return found;
+}
+
+void SlurmExecutor::Terminate(const std::string& subject, int64_t epoch) {
+  SetWish({subject, epoch}, Wish::kTerminate);
+}
+
+void SlurmExecutor::Kill(const std::string& subject, int64_t epoch) {
+  SetWish({subject, epoch}, Wish::kKill);
+}
+
+void SlurmExecutor::SetWish(const Incarnation& incarnation, Wish wish) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = gangs_.find(incarnation);
+  if (found == gangs_.end()) return;
+  found->second.wish = std::max(found->second.wish, wish);
+  wake_ = true;
+}
+
+std::vector<NodeInfo> SlurmExecutor::Nodes() {
+  absl::MutexLock lock(&mutex_);
+  return nodes_;
+}
+
+void SlurmExecutor::PollLoop() {
+  const auto roused = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || wake_;
+  };
+  const bool by_itself = options_.poll_every < absl::InfiniteDuration();
+  while (true) {
+    if (by_itself) Poll();
+    absl::MutexLock lock(&mutex_);
+    mutex_.AwaitWithTimeout(absl::Condition(&roused), options_.poll_every);
+    if (stopping_) return;
+    wake_ = false;
+  }
+}
+
+std::map<SlurmExecutor::Incarnation, SlurmExecutor::Gang>
+SlurmExecutor::Snapshot() {
+  absl::MutexLock lock(&mutex_);
+  return gangs_;
+}
+
+void SlurmExecutor::Keep(const Incarnation& incarnation, const Gang& gang) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = gangs_.find(incarnation);
+  if (found == gangs_.end()) return;
+  const Wish wish = std::max(found->second.wish, gang.wish);
+  found->second = gang;
+  found->second.wish = wish;
+}
+
+void SlurmExecutor::NoteAnswer(const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (status.ok() == answers_) return;
+    answers_ = status.ok();
+  }
+  if (status.ok()) {
+    RETORT_LOG(info, "Slurm answers again");
+  } else {
+    RETORT_LOG(warn,
+               "Slurm does not answer; gangs go on, and are looked after when "
+               "it does: {}",
+               std::string(status.message()));
+  }
+}
+
+absl::Status SlurmExecutor::PollNodes() {
+  RETORT_ASSIGN_OR_RETURN(std::vector<NodeInfo> nodes, commands_.Nodes());
+  absl::MutexLock lock(&mutex_);
+  nodes_ = std::move(nodes);
+  return absl::OkStatus();
+}
+
+void SlurmExecutor::Poll() {
+  // Before the queue is read: a gang that starts in between is not missing.
+  const std::map<Incarnation, Gang> gangs = Snapshot();
+  const bool nodes_due = polls_++ % options_.polls_per_node_poll == 0;
+  bool strays, answers;
+  {
+    absl::MutexLock lock(&mutex_);
+    strays = !stray_ids_.empty() || !stray_names_.empty();
+    answers = answers_;
+  }
+  if (nodes_due || !answers) {
+    const absl::Status status = PollNodes();
+    NoteAnswer(status);
+    if (!status.ok()) return;
+  }
+  if (gangs.empty() && !strays) return;
+  const absl::StatusOr<std::vector<QueueRow>> queue = commands_.Queue();
+  NoteAnswer(queue.status());
+  if (!queue.ok()) return;
+  for (const auto& [incarnation, gang] : gangs) {
+    Follow(incarnation, gang, *queue);
+  }
+  CancelStrays(*queue);
+}
+
+void SlurmExecutor::Follow(const Incarnation& incarnation, Gang gang,
+                           const std::vector<QueueRow>& queue) {
+  const QueueRow* row = FindRow(queue, gang.id, gang.name);
+  if (row == nullptr) return FollowMissing(incarnation, std::move(gang));
+  gang.id = row->id;
+  if (!(*row == gang.seen)) {
+    FollowChanged(incarnation, &gang, *row);
+    if (gang.phase == Phase::kRequeued || gang.phase == Phase::kEnded) return;
+  }
+  FulfilWish(&gang);
+  Keep(incarnation, gang);
+}
+
+void SlurmExecutor::FollowMissing(const Incarnation& incarnation, Gang gang) {
+  // Slurm forgets a job some minutes after its end (MinJobAge); we may have
+  // been away for longer.
+  JobInfo job;
+  if (gang.id != 0) {
+    const absl::StatusOr<JobInfo> info = commands_.Job(gang.id);
+    if (!info.ok() && !absl::IsNotFound(info.status())) return;
+    if (info.ok() && slurm::PhaseOf(*info) != Phase::kEnded) return;
+    if (info.ok()) return End(incarnation, gang, *info);
+    const std::optional<JobInfo> account = commands_.Account(gang.id);
+    if (account.has_value() && slurm::PhaseOf(*account) == Phase::kEnded) {
+      return End(incarnation, gang, *account);
+    }
+  }
+  ExitStatus exit;
+  exit.known = false;
+  exit.lost_node = true;
+  exit.words = gang.id == 0
+                   ? "Slurm: never had the job"
+                   : absl::StrCat("Slurm: knows job ", gang.id, " no more");
+  Gone(incarnation, exit);
+}
+
+void SlurmExecutor::FollowChanged(const Incarnation& incarnation, Gang* gang,
+                                  const QueueRow& row) {
+  const absl::StatusOr<JobInfo> job = commands_.Job(row.id);
+  if (!job.ok()) return;  // the row will still be new at the next poll
+  gang->seen = row;
+  gang->phase = slurm::PhaseOf(*job);
+  if (gang->phase == Phase::kRequeued) {
+    absl::MutexLock lock(&mutex_);
+    stray_ids_.insert(row.id);
+  }
+  if (gang->phase == Phase::kRequeued || gang->phase == Phase::kEnded) {
+    return End(incarnation, *gang, *job);
+  }
+  TellPlacement(incarnation, gang, *job);
+}
+
+void SlurmExecutor::TellPlacement(const Incarnation& incarnation, Gang* gang,
+                                  const JobInfo& job) {
+  GangPlacement placement;
+  placement.waiting = gang->phase == Phase::kWaiting;
+  if (placement.waiting) {
+    const std::string& why = job.state == "PENDING" ? job.reason : job.state;
+    placement.reason = absl::StrCat("Slurm: ", why.empty() ? job.state : why);
+  } else {
+    placement.nodes = commands_.ExpandNodes(gang->seen.nodes);
+    if (!placement.nodes.empty()) gang->nodes = placement.nodes;
+  }
+  if (placement.waiting == gang->told.waiting &&
+      placement.reason == gang->told.reason &&
+      placement.nodes == gang->told.nodes) {
+    return;
+  }
+  gang->told = placement;
+  links_->Placed(incarnation.first, incarnation.second, placement);
+}
+
+void SlurmExecutor::FulfilWish(Gang* gang) {
+  // What fails is done again at the next poll.
+  absl::Status status;
+  if (gang->wish == Wish::kKill && !gang->killed) {
+    status = commands_.Kill(gang->id);
+    gang->killed = status.ok();
+  } else if (gang->wish == Wish::kTerminate) {
+    if (gang->phase == Phase::kWaiting) {
+      status = commands_.CancelWaiting(gang->id);
+      gang->killed |= status.ok();
+    } else if (!gang->asked) {
+      status = commands_.Terminate(gang->id);
+      gang->asked = status.ok();
+    }
+  }
+  if (!status.ok()) {
+    RETORT_LOG(debug, "ending Slurm's job {}: {}", gang->id,
+               std::string(status.message()));
+  }
+}
+
+std::vector<NodeInfo> SlurmExecutor::LostNodes(const Gang& gang) {
+  std::vector<NodeInfo> lost;
+  for (const NodeInfo& node : Nodes()) {
+    const bool ours = std::find(gang.nodes.begin(), gang.nodes.end(),
+                                node.name) != gang.nodes.end();
+    if (ours && !node.usable) lost.push_back(node);
+  }
+  return lost;
+}
+
+void SlurmExecutor::End(const Incarnation& incarnation, const Gang& gang,
+                        JobInfo job) {
+  std::optional<slurm::RankFailure> failure;
+  std::vector<NodeInfo> lost;
+  if (job.state != "COMPLETED" || job.restarts > 0) {
+    failure = slurm::FirstFailure(ReadTail(job.log_path), gang.id);
+    // What was known will do if they cannot be asked.
+    PollNodes().IgnoreError();
+    lost = LostNodes(gang);
+  }
+  if (job.state == "CANCELLED" && job.by.empty() && !gang.killed) {
+    const std::optional<JobInfo> account = commands_.Account(gang.id);
+    if (account.has_value()) job.by = account->by;
+  }
+  Gone(incarnation, slurm::ExitOf(job, failure, lost, gang.killed));
+}
+
+void SlurmExecutor::Gone(const Incarnation& incarnation,
+                         const ExitStatus& exit) {
+  {
+    absl::MutexLock lock(&mutex_);
+    gangs_.erase(incarnation);
+  }
+  const auto& [subject, epoch] = incarnation;
+  RETORT_LOG(info, "the gang of {} (epoch {}) has ended: {}", subject, epoch,
+             exit.ToString());
+  links_->Exited(subject, epoch, exit);
+}
+
+void SlurmExecutor::CancelStrays(const std::vector<QueueRow>& queue) {
+  std::set<int64_t> ids;
+  std::set<std::string> names;
+  {
+    absl::MutexLock lock(&mutex_);
+    ids = stray_ids_;
+    names = stray_names_;
+    for (const auto& [incarnation, gang] : gangs_) names.erase(gang.name);
+  }
+  for (const QueueRow& row : queue) {
+    if (ids.count(row.id) == 0 && names.count(row.name) == 0) continue;
+    JobInfo job;
+    job.state = row.state;
+    if (slurm::PhaseOf(job) != Phase::kEnded) {
+      (void)commands_.Kill(row.id);
+      ids.erase(row.id);  // looked at again
+      names.erase(row.name);
+    }
+  }
+  // What is left is not in the queue, or has ended there.
+  absl::MutexLock lock(&mutex_);
+  for (const int64_t id : ids) stray_ids_.erase(id);
+  for (const std::string& name : names) stray_names_.erase(name);
+}
+
+}  // namespace retort::executor

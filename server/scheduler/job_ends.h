@@ -1,0 +1,93 @@
+#ifndef RETORT_SERVER_SCHEDULER_JOB_ENDS_H_
+#define RETORT_SERVER_SCHEDULER_JOB_ENDS_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "retort/internal/v1/worker.pb.h"
+#include "server/jobs/job_store.h"
+#include "server/jobs/model_lookup.h"
+
+namespace retort::scheduler {
+
+struct JobEndsOptions {
+  // Gangs that a job may lose in a row without a new checkpoint.
+  int max_failures = 3;
+  // Wait before the next try; doubles with each loss.
+  absl::Duration backoff = absl::Seconds(2);
+  // Wait before a job runs again that found the disk full, for which there was
+  // no process, or whose node was lost; doubles each time, up to max_wait. Such
+  // a job waits for people, or for its luck, and is not given up.
+  absl::Duration first_wait = absl::Seconds(10);
+  absl::Duration max_wait = absl::Minutes(10);
+};
+
+// What becomes of a job, in the store, when its gang ends one way or another,
+// and how long it has to wait then. A job that was being paused or cancelled
+// meanwhile becomes what was asked for. Methods return the store's errors, and
+// may be called again then; a job that has no worker is left alone. Not
+// thread-safe.
+class JobEnds {
+ public:
+  JobEnds(const JobEndsOptions& options, base::Clock* clock,
+          jobs::JobStore* store, jobs::ModelLookup* models)
+      : options_(options), clock_(clock), store_(store), models_(models) {}
+
+  // The last word of its rank 0, which is not in the store yet.
+  absl::Status Say(const std::string& name,
+                   const internal::v1::TaskEnded& ended);
+  absl::Status Fail(const std::string& name, const std::string& reason);
+  absl::Status Cancelled(const std::string& name, const std::string& reason);
+  // The gang ended without a last word: a failure, that is tried again.
+  // `details` are for the events: the last lines of the log.
+  absl::Status Lost(const std::string& name, const std::string& cause,
+                    const std::string& details);
+  // The same where the job cannot help it, and no failure is counted.
+  absl::Status LostNode(const std::string& name, const std::string& cause);
+  absl::Status Requeue(const std::string& name, const std::string& reason);
+  // Requeues, for a while that grows each time.
+  absl::Status PutOff(const std::string& name, const std::string& reason);
+
+  // When the job may start again; it waits no more after NoWait().
+  absl::Time NotBefore(const std::string& name) const;
+  void NoWait(const std::string& name) { delays_.erase(name); }
+
+  // "goes on from its last checkpoint", or that it starts again.
+  std::string WhatNext(const std::string& name) const;
+
+ private:
+  bool HasCheckpoint(const std::string& name) const;
+  absl::Status Succeed(const std::string& name,
+                       const internal::v1::TaskEnded& ended);
+  absl::Status Stop(const std::string& name,
+                    const internal::v1::TaskEnded& ended);
+  // Puts a job that is neither paused nor cancelled back in the queue.
+  absl::Status Requeue(const std::string& name, const std::string& reason,
+                       const std::string& warning);
+  void Wait(const std::string& name);
+
+  const JobEndsOptions options_;
+  base::Clock* const clock_;
+  jobs::JobStore* const store_;
+  jobs::ModelLookup* const models_;
+
+  struct Delay {
+    absl::Time until;
+    int waits = 0;  // in a row, without anything done between them
+  };
+  std::map<std::string, Delay> delays_;
+};
+
+// Errors that pass by themselves or once an operator has made room: no reason
+// to throw work away.
+bool MayPass(const absl::Status& status);
+
+// For what nobody else hears of.
+void LogIfError(const std::string& name, const absl::Status& status);
+
+}  // namespace retort::scheduler
+
+#endif  // RETORT_SERVER_SCHEDULER_JOB_ENDS_H_

@@ -1,0 +1,236 @@
+// Jobs on a real Slurm cluster of two nodes, which this machine pretends to be.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "tests/integration/training_run.h"
+#include "tests/support/slurm_cluster.h"
+
+namespace retort::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class SlurmTest : public TrainingRunTest {
+ protected:
+  static void SetUpTestSuite() {
+    if (!SlurmCluster::WhyNot().empty()) return;
+    TrainingRunTest::SetUpTestSuite();
+    cluster_ = std::make_unique<SlurmCluster>();
+    started_ = cluster_->Start();
+  }
+  static void TearDownTestSuite() { cluster_.reset(); }
+
+  void SetUp() override {
+    const std::string why = SlurmCluster::WhyNot();
+    if (!why.empty()) GTEST_SKIP() << "NOT TESTED on Slurm: " << why;
+    ASSERT_TRUE(started_);
+    // Of this test alone: workers of the one before may still look for it.
+    service_.SetOptions(
+        {"--executor=slurm", "--cpu_slots=4",
+         absl::StrCat("--worker_listen=127.0.0.1:", FreePort())});
+  }
+  void TearDown() override {
+    if (cluster_ != nullptr) cluster_->Run({"scancel", "--me"});
+  }
+
+  // The newest of Slurm's jobs for a job of the service; 0 if there is none.
+  static int64_t SlurmId(const std::string& job) {
+    const ProcessResult queue = cluster_->Run(
+        {"squeue", "--noheader", "--states=all", "--format=%i %j"});
+    int64_t newest = 0;
+    for (const auto& line : absl::StrSplit(queue.out, '\n')) {
+      const std::pair<std::string, std::string> row =
+          absl::StrSplit(line, absl::MaxSplits(' ', 1));
+      int64_t id = 0;
+      if (absl::StrContains(row.second, absl::StrCat("/jobs/", job, "@")) &&
+          absl::SimpleAtoi(row.first, &id)) {
+        newest = std::max(newest, id);
+      }
+    }
+    return newest;
+  }
+  // Waits until Slurm has no process for it any more.
+  static bool AwaitSlurmEnd(int64_t id) {
+    return PollUntil(ServiceProcess::kPatience, [id] {
+      const std::string state = cluster_->JobState(id);
+      return state != "RUNNING" && state != "COMPLETING" && state != "PENDING";
+    });
+  }
+  // Holds the job where it is, so that what is done to it meets it there.
+  static void Freeze(const std::string& job) {
+    for (const pid_t pid : cluster_->Workers("projects/default/jobs/" + job)) {
+      kill(pid, SIGSTOP);
+    }
+  }
+  // Submits a job of two ranks, each on a node, and waits for a checkpoint.
+  void StartGangOfTwo() {
+    service_.Start();
+    json spec = Spec();
+    spec["resources"] = {
+        {"world_size", 2}, {"cpu_threads", 1}, {"max_ranks_per_node", 1}};
+    service_.Submit("run", spec);
+    ASSERT_GT(service_.AwaitCheckpoint("run"), 0)
+        << service_.log() << WorkerLog();
+  }
+  // The job has come to its end with the weights of an undisturbed run.
+  void ExpectSameWeights() {
+    ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED")
+        << service_.Events("run") << WorkerLog();
+    EXPECT_EQ(Weights(service_), *undisturbed_) << WorkerLog();
+  }
+
+  inline static std::unique_ptr<SlurmCluster> cluster_;
+  inline static bool started_ = false;
+};
+
+TEST_F(SlurmTest, JobOnANodeIsTheSameAsOnThisMachine) {
+  StartRun();
+  const int64_t id = SlurmId("run");
+  EXPECT_EQ(service_.Job("run")["executor_id"], absl::StrCat("slurm ", id));
+  ExpectSameWeights();
+  EXPECT_TRUE(AwaitSlurmEnd(id));
+  EXPECT_EQ(cluster_->JobState(id), "COMPLETED");
+}
+
+TEST_F(SlurmTest, GangOfTwoTrainsOnTwoNodes) {
+  StartGangOfTwo();
+  EXPECT_EQ(cluster_->NodesOf(SlurmId("run")),
+            (std::vector<std::string>{"n1", "n2"}));
+  ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED") << WorkerLog();
+}
+
+TEST_F(SlurmTest, KilledRankIsNamedAndTheGangGoesOnFromItsCheckpoint) {
+  StartGangOfTwo();
+  Freeze("run");
+  const std::vector<pid_t> on_n2 = cluster_->ProcessesOn("n2");
+  for (const pid_t pid : cluster_->Workers("projects/default/jobs/run")) {
+    const bool there =
+        std::find(on_n2.begin(), on_n2.end(), pid) != on_n2.end();
+    kill(pid, there ? SIGKILL : SIGCONT);
+  }
+  ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED") << WorkerLog();
+  EXPECT_THAT(service_.Events("run"),
+              HasSubstr("rank 1 on n2: killed by signal 9"));
+}
+
+TEST_F(SlurmTest, CancelledJobLeavesSlurm) {
+  StartRun();
+  const int64_t id = SlurmId("run");
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
+  EXPECT_EQ(service_.AwaitEnd("run"), "CANCELLED");
+  EXPECT_TRUE(AwaitSlurmEnd(id));
+  EXPECT_TRUE(cluster_->Workers("projects/default/jobs/run").empty());
+}
+
+TEST_F(SlurmTest, JobThatAnOperatorCancelsInSlurmIsCancelled) {
+  StartRun();
+  Freeze("run");
+  cluster_->Run({"scancel", absl::StrCat(SlurmId("run"))});
+  EXPECT_EQ(service_.AwaitEnd("run"), "CANCELLED") << service_.Events("run");
+  EXPECT_THAT(service_.Job("run")["state_reason"].get<std::string>(),
+              HasSubstr("Slurm: CANCELLED"));
+}
+
+TEST_F(SlurmTest, JobOfAKilledNodeGoesOnOnAnother) {
+  StartRun();
+  Freeze("run");
+  const std::vector<std::string> nodes = cluster_->NodesOf(SlurmId("run"));
+  ASSERT_EQ(nodes.size(), 1u);
+  cluster_->KillNode(nodes[0]);
+  ExpectSameWeights();
+  EXPECT_THAT(
+      service_.Events("run"),
+      AllOf(HasSubstr("Slurm: "), HasSubstr(nodes[0]), HasSubstr("DOWN")));
+  cluster_->StartNode(nodes[0]);
+  EXPECT_TRUE(cluster_->AwaitNode(nodes[0], "idle"));
+}
+
+TEST_F(SlurmTest, RequeuedJobIsStartedAnewByTheServiceAlone) {
+  StartRun();
+  Freeze("run");
+  const int64_t id = SlurmId("run");
+  EXPECT_EQ(cluster_->Run({"scontrol", "requeue", absl::StrCat(id)}).code, 0);
+  ExpectSameWeights();
+  EXPECT_NE(SlurmId("run"), id);
+  EXPECT_TRUE(AwaitSlurmEnd(id));
+  EXPECT_EQ(cluster_->JobState(id), "CANCELLED") << "not run twice";
+  EXPECT_THAT(service_.Events("run"), HasSubstr("Slurm: requeued the job"));
+}
+
+TEST_F(SlurmTest, JobAtItsPartitionsTimeLimitGoesOnFromACheckpoint) {
+  service_.Start();
+  json spec = TinyTeacher(data_->path(), 1000000, 1000000);
+  spec["resources"]["slurm"] = {{"partition", "short"}};
+  service_.Submit("run", spec);
+  ASSERT_TRUE(service_.AwaitStep("run", 1)) << service_.log();
+  const int64_t first = SlurmId("run");
+  ASSERT_TRUE(PollUntil(ServiceProcess::kPatience,
+                        [this] {
+                          return absl::StrContains(
+                              WorkerLog(), "resumed from the checkpoint");
+                        }))
+      << service_.Events("run") << WorkerLog();
+  EXPECT_NE(SlurmId("run"), first);
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
+  EXPECT_EQ(service_.AwaitEnd("run"), "CANCELLED");
+}
+
+TEST_F(SlurmTest, GangTrainsOnWhileTheServiceIsKilled) {
+  StartRun();
+  const int64_t id = SlurmId("run");
+  service_.Kill();
+  service_.Start();
+  ExpectSameWeights();
+  EXPECT_EQ(service_.Job("run")["attempts"], 1);
+  EXPECT_EQ(SlurmId("run"), id);
+}
+
+TEST_F(SlurmTest, GangTrainsOnWhileSlurmsControllerIsAway) {
+  StartRun();
+  cluster_->StopController();
+  EXPECT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+    return absl::StrContains(service_.log(), "Slurm does not answer");
+  }));
+  cluster_->StartController();
+  ExpectSameWeights();
+  EXPECT_EQ(service_.Job("run")["attempts"], 1);
+}
+
+TEST_F(SlurmTest, JobThatSlurmWillNeverTakeFailsWithSlurmsWords) {
+  service_.Start();
+  json spec = Spec();
+  spec["resources"]["slurm"] = {{"partition", "nowhere"}};
+  service_.Submit("run", spec);
+  EXPECT_EQ(service_.AwaitEnd("run"), "FAILED");
+  EXPECT_THAT(service_.Job("run")["state_reason"].get<std::string>(),
+              HasSubstr("invalid partition specified: nowhere"));
+}
+
+TEST_F(SlurmTest, JobThatWaitsInSlurmSaysWhy) {
+  cluster_->Run({"scontrol", "update", "PartitionName=main", "State=DOWN"});
+  service_.Start();
+  service_.Submit("run", Spec());
+  EXPECT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+    return absl::StrContains(service_.Json({"jobs", "get", "run"}).dump(),
+                             "Slurm: PartitionDown");
+  })) << service_.Job("run");
+  cluster_->Run({"scontrol", "update", "PartitionName=main", "State=UP"});
+  ExpectSameWeights();
+}
+
+}  // namespace
+}  // namespace retort::testing

@@ -1,0 +1,446 @@
+// Gangs of several ranks, and what becomes of their jobs.
+#include "server/scheduler/running_jobs.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_executor.h"
+#include "tests/support/fake_models.h"
+#include "tests/support/fake_worker_session.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace retort::scheduler {
+namespace {
+
+using internal::v1::AttachRequest;
+using internal::v1::Control;
+using ::retort::testing::FakeWorkerSession;
+using ::retort::testing::IsOk;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using J = v1::Job;
+using Ended = internal::v1::TaskEnded;
+
+constexpr char kName[] = "projects/default/jobs/a";
+
+class RunningJobsTest : public ::testing::Test {
+ protected:
+  RunningJobsTest() {
+    db_ = *db::Database::Open(data_dir_.db_path());
+    store_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
+    models_.Add("projects/default/models/t", v1::Model::KIND_TEACHER);
+    Restart();
+  }
+
+  void Restart() {
+    running_ = std::make_unique<RunningJobs>(RunningJobsOptions(), &clock_,
+                                             store_.get(), &models_, &executor_,
+                                             &metrics_);
+  }
+  void Create(int ranks, absl::Duration time_limit = absl::ZeroDuration()) {
+    jobs::NewJob job;
+    job.project = "default";
+    job.job_id = "a";
+    v1::JobSpec* spec = job.job.mutable_spec();
+    spec->mutable_estimate_preconditioning()->set_teacher(
+        "projects/default/models/t");
+    spec->mutable_resources()->set_cpu_threads(2);
+    spec->mutable_resources()->set_world_size(ranks);
+    if (time_limit > absl::ZeroDuration()) {
+      spec->mutable_resources()->mutable_time_limit()->set_seconds(
+          absl::ToInt64Seconds(time_limit));
+    }
+    ASSERT_THAT(store_->CreateJob(job), IsOk());
+  }
+  void Start() { ASSERT_THAT(running_->StartJob(kName), IsOk()); }
+  // Starts a gang of two with which all is well.
+  void StartPair() {
+    Create(2);
+    Start();
+    Attach(0);
+    Meet();
+    Attach(1);
+  }
+  void Attach(int rank, bool resumed = false) {
+    sessions_[rank] = std::make_shared<FakeWorkerSession>();
+    internal::v1::Hello hello;
+    hello.set_rank(rank);
+    hello.set_host("n");
+    hello.set_pid(10 + rank);
+    hello.set_resumed(resumed);
+    running_->Attached(kName, Epoch(), hello, sessions_[rank]);
+  }
+  void Say(int rank, const AttachRequest& message) {
+    running_->Message(kName, Epoch(), rank, message);
+  }
+  // Rank 0 says where the others find it.
+  void Meet() {
+    AttachRequest message;
+    message.mutable_rendezvous()->set_host("n");
+    message.mutable_rendezvous()->set_port(4711);
+    Say(0, message);
+  }
+  void Beat(int rank) {
+    AttachRequest message;
+    message.mutable_heartbeat()->set_step(41);
+    message.mutable_heartbeat()->set_activity("training");
+    Say(rank, message);
+  }
+  void End(int rank, Ended::Outcome outcome, const std::string& reason) {
+    AttachRequest message;
+    message.mutable_ended()->set_outcome(outcome);
+    message.mutable_ended()->set_reason(reason);
+    Say(rank, message);
+  }
+  void Exit(const executor::ExitStatus& exit) {
+    for (const auto& [rank, session] : sessions_) {
+      running_->Detached(kName, Epoch(), rank);
+    }
+    running_->Exited(kName, Epoch(), exit);
+  }
+  // The same for as long as it takes to be sure that a silent rank hangs.
+  void LetHang(int rank) {
+    for (int i = 0; i < 32; ++i) {
+      clock_.Advance(absl::Seconds(1));
+      Beat(1 - rank);
+      running_->CheckTimeLimits();
+    }
+  }
+  int64_t Epoch() { return store_->Get(kName)->epoch; }
+  v1::Job Job() { return store_->Get(kName)->job; }
+  std::string Events() {
+    std::string text;
+    const auto events = *store_->ListEvents(kName, 0, 999);
+    for (const auto& event : events) {
+      absl::StrAppend(&text, event.event().message(), "\n");
+    }
+    return text;
+  }
+  Control::Action LastAction(int rank) {
+    return sessions_[rank]->sent().back().control().action();
+  }
+
+  retort::testing::TempDir dir_;
+  const base::DataDir data_dir_{dir_.path()};
+  retort::testing::FakeClock clock_;
+  metrics::ServiceMetrics metrics_;
+  retort::testing::FakeExecutor executor_;
+  retort::testing::FakeModels models_;
+  std::unique_ptr<db::Database> db_;
+  std::unique_ptr<jobs::JobStore> store_;
+  std::unique_ptr<RunningJobs> running_;
+  std::map<int, std::shared_ptr<FakeWorkerSession>> sessions_;
+};
+
+TEST_F(RunningJobsTest, StartsAllRanksAsOneGang) {
+  Create(2);
+  Start();
+  ASSERT_THAT(executor_.started(), SizeIs(1));
+  EXPECT_EQ(executor_.started()[0].ranks, 2);
+  EXPECT_EQ(executor_.started()[0].threads, 2);
+  ASSERT_THAT(running_->Running(), SizeIs(1));
+  EXPECT_EQ(running_->Running()[0].cpu_threads, 4);
+}
+
+TEST_F(RunningJobsTest, TellsTheOthersWhereToMeetOnceRankZeroSaysSo) {
+  Create(2);
+  Start();
+  Attach(1);
+  Attach(0);
+  ASSERT_THAT(sessions_[0]->sent(), SizeIs(1));
+  EXPECT_EQ(sessions_[0]->sent()[0].assignment().world_size(), 2);
+  EXPECT_THAT(sessions_[1]->sent(), IsEmpty());
+  Meet();
+  ASSERT_THAT(sessions_[1]->sent(), SizeIs(1));
+  const internal::v1::Assignment assignment =
+      sessions_[1]->sent()[0].assignment();
+  EXPECT_EQ(assignment.rank(), 1);
+  EXPECT_EQ(assignment.rendezvous().port(), 4711);
+  EXPECT_EQ(assignment.device(), "cpu");
+  EXPECT_THAT(sessions_[0]->sent(), SizeIs(1));
+}
+
+TEST_F(RunningJobsTest, AssignsARankThatComesLateAtOnce) {
+  StartPair();
+  ASSERT_THAT(sessions_[1]->sent(), SizeIs(1));
+  EXPECT_EQ(sessions_[1]->sent()[0].assignment().rendezvous().port(), 4711);
+}
+
+TEST_F(RunningJobsTest, RunsOnceAllRanksAreThere) {
+  Create(2);
+  Start();
+  Attach(0);
+  EXPECT_EQ(Job().state(), J::STATE_STARTING);
+  Attach(1);
+  EXPECT_EQ(Job().state(), J::STATE_RUNNING);
+}
+
+TEST_F(RunningJobsTest, KillsAGangOfWhichARankDoesNotAttach) {
+  Create(2);
+  Start();
+  Attach(0);
+  clock_.Advance(absl::Minutes(3));
+  Beat(0);
+  running_->CheckTimeLimits();
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+}
+
+TEST_F(RunningJobsTest, FencesARankThatTheGangDoesNotHave) {
+  StartPair();
+  Attach(2);
+  EXPECT_EQ(LastAction(2), Control::ACTION_FENCED);
+}
+
+TEST_F(RunningJobsTest, ListensToRankZeroAlone) {
+  StartPair();
+  AttachRequest message;
+  message.mutable_progress()->mutable_progress()->set_step(7);
+  Say(1, message);
+  EXPECT_EQ(Job().progress().step(), 0);
+  Say(0, message);
+  EXPECT_EQ(Job().progress().step(), 7);
+}
+
+TEST_F(RunningJobsTest, ShowsTheRanksToReadersAndNothingOfThemAfterwards) {
+  StartPair();
+  Beat(1);
+  ASSERT_THAT(Job().ranks(), SizeIs(2));
+  EXPECT_EQ(Job().ranks(1).node(), "n");
+  EXPECT_EQ(Job().ranks(1).pid(), 11);
+  EXPECT_EQ(Job().ranks(1).step(), 41);
+  EXPECT_EQ(Job().ranks(1).activity(), "training");
+  EXPECT_EQ(Job().executor_id(), "fake 1");
+  Exit({.signal = 9});
+  EXPECT_THAT(Job().ranks(), IsEmpty());
+  EXPECT_EQ(Job().executor_id(), "");
+}
+
+TEST_F(RunningJobsTest, AsksAllRanksToStop) {
+  StartPair();
+  ASSERT_THAT(store_->Update(kName,
+                             [](jobs::JobRecord& record, auto*) {
+                               record.job.set_state(J::STATE_PAUSING);
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  running_->Pause(kName);
+  EXPECT_EQ(LastAction(0), Control::ACTION_PAUSE);
+  EXPECT_EQ(LastAction(1), Control::ACTION_PAUSE);
+  End(1, Ended::OUTCOME_STOPPED, "");
+  EXPECT_EQ(Job().state(), J::STATE_PAUSING);
+  EXPECT_TRUE(sessions_[1]->sent().back().has_acknowledged());
+  End(0, Ended::OUTCOME_STOPPED, "checkpoint at step 5");
+  EXPECT_EQ(Job().state(), J::STATE_PAUSED);
+}
+
+TEST_F(RunningJobsTest, WithdrawsAGangThatHasNotBegun) {
+  Create(2);
+  Start();
+  Attach(0);
+  Attach(1);
+  running_->Preempt(kName, "room is needed");
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+  Exit({.signal = 9});
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  EXPECT_EQ(Job().state_reason(), "room is needed");
+  EXPECT_EQ(store_->Get(kName)->failures, 0);
+}
+
+TEST_F(RunningJobsTest, PutsAPreemptedJobBackInTheQueue) {
+  StartPair();
+  running_->Preempt(kName, "room is needed");
+  EXPECT_EQ(LastAction(1), Control::ACTION_PAUSE);
+  End(0, Ended::OUTCOME_STOPPED, "checkpoint at step 5");
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  EXPECT_EQ(Job().state_reason(), "room is needed; checkpoint at step 5");
+}
+
+TEST_F(RunningJobsTest, FailsAJobOfWhichAnotherRankFails) {
+  StartPair();
+  End(1, Ended::OUTCOME_FAILED, "the data set cannot be read");
+  EXPECT_EQ(Job().state(), J::STATE_FAILED);
+  EXPECT_EQ(Job().state_reason(),
+            "rank 1 on n (pid 11): the data set cannot be read");
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+  Exit({.signal = 9});
+  EXPECT_TRUE(running_->empty());
+}
+
+TEST_F(RunningJobsTest, NamesTheRankThatHangsAndStartsTheGangAgain) {
+  StartPair();
+  LetHang(1);
+  EXPECT_THAT(Events(), HasSubstr("rank 1 on n (pid 11) has not been heard of "
+                                  "for 31 s"));
+  EXPECT_THAT(Events(), HasSubstr("; the gang is stopped and starts again"));
+  ASSERT_THAT(executor_.killed(), SizeIs(1));
+  Exit({.signal = 9});
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  EXPECT_EQ(store_->Get(kName)->failures, 1);
+  EXPECT_THAT(Job().state_reason(), HasSubstr("rank 1 on n (pid 11)"));
+}
+
+TEST_F(RunningJobsTest, GivesAJobUpThatHangsAgainAndAgain) {
+  Create(2);
+  for (int i = 0; i < 4; ++i) {
+    Start();
+    Attach(0);
+    Meet();
+    Attach(1);
+    LetHang(0);
+    Exit({.signal = 9});
+  }
+  EXPECT_EQ(Job().state(), J::STATE_FAILED);
+  EXPECT_THAT(Job().state_reason(),
+              HasSubstr("rank 0 on n (pid 10) has not been heard of"));
+  EXPECT_THAT(Job().state_reason(), HasSubstr("4 times in a row"));
+}
+
+TEST_F(RunningJobsTest, LooksTwiceBeforeItCallsARankHanging) {
+  StartPair();
+  clock_.Advance(absl::Seconds(40));
+  EXPECT_LE(running_->CheckTimeLimits(), clock_.Now() + absl::Seconds(1));
+  // What was said meanwhile is only read now.
+  Beat(0);
+  Beat(1);
+  clock_.Advance(absl::Seconds(2));
+  running_->CheckTimeLimits();
+  EXPECT_THAT(executor_.killed(), IsEmpty());
+}
+
+TEST_F(RunningJobsTest, HoldsItsOwnSleepAgainstNobody) {
+  StartPair();
+  running_->Detached(kName, Epoch(), 1);
+  clock_.Advance(absl::Hours(2));
+  running_->Overslept(absl::Hours(2));
+  running_->CheckTimeLimits();
+  clock_.Advance(absl::Seconds(2));
+  running_->CheckTimeLimits();
+  EXPECT_THAT(executor_.killed(), IsEmpty());
+  EXPECT_EQ(Job().state(), J::STATE_RUNNING);
+}
+
+TEST_F(RunningJobsTest, EndsAGangOfWhichAStreamStaysBroken) {
+  StartPair();
+  running_->Detached(kName, Epoch(), 1);
+  for (int i = 0; i < 11; ++i) {
+    clock_.Advance(absl::Minutes(1));
+    Beat(0);
+    running_->CheckTimeLimits();
+  }
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+}
+
+TEST_F(RunningJobsTest, WaitsWithTheExecutorsQueueHoweverLong) {
+  Create(2);
+  Start();
+  running_->Placed(kName, 1, {true, "Slurm: Resources", {}});
+  EXPECT_EQ(Job().state(), J::STATE_STARTING);
+  EXPECT_EQ(Job().state_reason(), "Slurm: Resources");
+  clock_.Advance(absl::Hours(24));
+  running_->CheckTimeLimits();
+  EXPECT_THAT(executor_.killed(), IsEmpty());
+  running_->Placed(kName, 1, {false, "", {"n1", "n2"}});
+  EXPECT_EQ(Job().state_reason(), "");
+  clock_.Advance(absl::Minutes(3));
+  running_->CheckTimeLimits();
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+}
+
+TEST_F(RunningJobsTest, CountsALostNodeAsNoFailureHoweverOften) {
+  Create(2);
+  for (int i = 0; i < 9; ++i) {
+    Start();
+    Exit({.known = false, .words = "Slurm: NODE_FAIL (n2)", .lost_node = true});
+    EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  }
+  EXPECT_EQ(store_->Get(kName)->failures, 0);
+  EXPECT_THAT(Job().state_reason(), HasSubstr("Slurm: NODE_FAIL (n2)"));
+  EXPECT_THAT(Events(), HasSubstr("not counted as a failure"));
+  EXPECT_GT(running_->NotBefore(kName), clock_.Now());
+}
+
+TEST_F(RunningJobsTest, TakesTheExecutorsWordForACancelAndATimeLimit) {
+  Create(2);
+  Start();
+  Exit({.known = false, .words = "Slurm: CANCELLED by 0", .cancelled = true});
+  EXPECT_EQ(Job().state(), J::STATE_CANCELLED);
+  EXPECT_EQ(Job().state_reason(), "Slurm: CANCELLED by 0");
+  ASSERT_THAT(store_->Update(kName,
+                             [](jobs::JobRecord& record, auto*) {
+                               record.job.set_state(J::STATE_QUEUED);
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  Start();
+  Exit({.known = false, .words = "Slurm: TIMEOUT", .time_limit = true});
+  EXPECT_EQ(Job().state(), J::STATE_FAILED);
+  EXPECT_EQ(Job().state_reason(), "Slurm: TIMEOUT");
+}
+
+TEST_F(RunningJobsTest, StopsAJobThatHasRunForItsTimeLimitInAll) {
+  Create(1, absl::Hours(2));
+  Start();
+  Attach(0);
+  clock_.Advance(absl::Minutes(90));
+  Exit({.signal = 9});
+  EXPECT_EQ(store_->Get(kName)->ran, absl::Minutes(90));
+  clock_.Advance(absl::Hours(5));  // in the queue: not counted
+  Start();
+  Attach(0);
+  clock_.Advance(absl::Minutes(29));
+  Beat(0);
+  running_->CheckTimeLimits();
+  EXPECT_NE(LastAction(0), Control::ACTION_PAUSE);
+  clock_.Advance(absl::Minutes(1));
+  Beat(0);
+  running_->CheckTimeLimits();
+  EXPECT_EQ(LastAction(0), Control::ACTION_PAUSE);
+  End(0, Ended::OUTCOME_STOPPED, "checkpoint at step 5");
+  EXPECT_EQ(Job().state(), J::STATE_FAILED);
+  EXPECT_THAT(Job().state_reason(),
+              HasSubstr("has run for its time_limit of 2h; to go on, clone"));
+}
+
+TEST_F(RunningJobsTest, CountsTheTimeLimitAcrossARestartOfTheService) {
+  Create(1, absl::Hours(2));
+  Start();
+  Attach(0);
+  executor_.SetAlive("fake 1");
+  clock_.Advance(absl::Minutes(110));
+  Restart();
+  ASSERT_THAT(running_->Recover(*store_->Get(kName)), IsOk());
+  Attach(0, /*resumed=*/true);
+  clock_.Advance(absl::Minutes(10));
+  Beat(0);
+  running_->CheckTimeLimits();
+  EXPECT_EQ(LastAction(0), Control::ACTION_PAUSE);
+}
+
+TEST_F(RunningJobsTest, AdoptsAGangAndWaitsForAllOfItsRanks) {
+  StartPair();
+  executor_.SetAlive("fake 1");
+  Restart();
+  ASSERT_THAT(running_->Recover(*store_->Get(kName)), IsOk());
+  Attach(0, /*resumed=*/true);
+  EXPECT_THAT(sessions_[0]->sent(), IsEmpty());
+  clock_.Advance(absl::Seconds(31));
+  Beat(0);
+  running_->CheckTimeLimits();
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+}
+
+TEST_F(RunningJobsTest, NamesTheRankThatTookTheGangWithIt) {
+  StartPair();
+  Exit({.signal = 11, .rank = 1, .node = "n"});
+  EXPECT_THAT(Events(), HasSubstr("worker lost: rank 1 on n: killed by signal "
+                                  "11 (Segmentation fault)"));
+}
+
+}  // namespace
+}  // namespace retort::scheduler
