@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <utility>
@@ -19,6 +21,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
@@ -33,6 +36,7 @@ constexpr char kAbortKey[] = "retort/abort";
 // For the last words of another rank, whose store may be gone.
 constexpr absl::Duration kLastWords = absl::Seconds(3);
 constexpr char kHeardKey[] = "retort/heard";
+constexpr char kLeftKey[] = "retort/left";
 
 std::chrono::milliseconds Milliseconds(absl::Duration d) {
   return std::chrono::milliseconds(absl::ToInt64Milliseconds(d));
@@ -80,6 +84,14 @@ class GlooBackend : public Backend {
   c10::intrusive_ptr<GlooGroup> group_;
 };
 
+// For threads that will not end.
+void KeepForever(std::unique_ptr<Backend> backend) {
+  static absl::Mutex mutex(absl::kConstInit);
+  static auto& kept = *new std::vector<std::unique_ptr<Backend>>();
+  absl::MutexLock lock(&mutex);
+  kept.push_back(std::move(backend));
+}
+
 #ifdef USE_C10D_NCCL
 class NcclBackend : public Backend {
  public:
@@ -116,7 +128,11 @@ class ProcessGroup : public Communicator {
   // A gang that broke apart is not taken down: that would wait for collectives
   // which will not end. Its threads sleep until the process ends, as it must.
   ~ProcessGroup() override {
-    if (closed_) static_cast<void>(backend_.release());
+    if (closed_) {
+      KeepForever(std::move(backend_));
+    } else {
+      AwaitCount(kLeftKey, 1, size_);
+    }
   }
 
   int rank() const override { return rank_; }
@@ -157,7 +173,8 @@ class ProcessGroup : public Communicator {
     }
     try {
       backend_->Close();
-      if (rank_ == 0) AwaitListeners();
+      // The store goes with this process: time to read it.
+      if (rank_ == 0) AwaitCount(kHeardKey, 0, size_ - 1);
     } catch (const std::exception& error) {
       RETORT_LOG(warn, "closing the connections: {}", FirstLine(error));
     }
@@ -222,11 +239,19 @@ class ProcessGroup : public Communicator {
     return LostContact(reason);
   }
 
-  // The store goes with this process: gives the others a moment to read it.
-  void AwaitListeners() {
-    const absl::Time enough = absl::Now() + kLastWords;
-    while (store_->add(kHeardKey, 0) < size_ - 1 && absl::Now() < enough) {
-      absl::SleepFor(absl::Milliseconds(20));
+  // Adds to a number in the store, and waits a moment until it is large enough.
+  // To leave together: a rank that closes its connections as soon as it has its
+  // own result can take that of a slower one away.
+  void AwaitCount(const char* key, int64_t add, int64_t enough) {
+    const absl::Time late = absl::Now() + kLastWords;
+    try {
+      int64_t count = store_->add(key, add);
+      while (count < enough && absl::Now() < late) {
+        absl::SleepFor(absl::Milliseconds(5));
+        count = store_->add(key, 0);
+      }
+    } catch (const std::exception&) {
+      // The store went with rank 0, which had seen enough.
     }
   }
 
