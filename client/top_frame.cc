@@ -188,7 +188,7 @@ std::string CutTo(absl::string_view text, int columns, int rows) {
   for (absl::string_view line : absl::StrSplit(text, '\n')) {
     if (++row > rows) break;
     if (row > 1) cut += '\n';
-    cut.append(line.substr(0, std::max(columns, 0)));
+    absl::StrAppend(&cut, line.substr(0, std::max(columns, 0)));
   }
   return cut;
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <netdb.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -306,6 +307,16 @@ absl::StatusOr<std::unique_ptr<Backend>> Connect(
 #endif
 }
 
+// gloo writes to connections that may be closed, and the signal that comes of
+// it would end the process before anybody hears why.
+void IgnoreBrokenPipes() {
+  struct sigaction action = {};
+  if (sigaction(SIGPIPE, nullptr, &action) == 0 &&
+      action.sa_handler == SIG_DFL) {
+    signal(SIGPIPE, SIG_IGN);
+  }
+}
+
 absl::StatusOr<std::unique_ptr<Communicator>> Join(
     const ProcessGroupOptions& options) {
   RETORT_ASSIGN_OR_RETURN(StorePtr store, OpenStore(options));
@@ -330,6 +341,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> JoinProcessGroup(
     return absl::InvalidArgumentError(
         absl::StrCat("rank ", options.rank, " was not told where rank 0 is"));
   }
+  IgnoreBrokenPipes();
   try {
     return Join(options);
   } catch (const std::exception& error) {

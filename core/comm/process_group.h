@@ -38,7 +38,8 @@ struct ProcessGroupOptions {
 
 // Joins the ranks of a gang: c10d's process group of gloo (CPU) or NCCL, whose
 // members find each other through a TCPStore of rank 0's. Returns when all have
-// come; size 1 is a SingleCommunicator.
+// come; size 1 is a SingleCommunicator. From then on the process ignores
+// SIGPIPE, unless it has a handler for it.
 //
 // Errors: InvalidArgument for a rank outside of the gang, a missing store or a
 // host that has no address; FailedPrecondition for `cuda` in a build without;

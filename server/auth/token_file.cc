@@ -193,9 +193,14 @@ absl::StatusOr<TokenFile::Entries> TokenFile::Load() const {
     return base::ErrnoStatus(errno, absl::StrCat("reading ", path_),
                              base::ParentDir(path_));
   }
-  if ((info.st_mode & 077) != 0) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        path_, " is open to others than its owner; chmod 600 ", path_));
+  // The group may read: it holds hashes alone, and a mounted secret is often
+  // its owner's and a group's.
+  if ((info.st_mode & 037) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path_,
+                     " is open to others than its owner (and its group, "
+                     "to read); chmod 600 ",
+                     path_));
   }
   RETORT_ASSIGN_OR_RETURN(const std::string yaml,
                           base::ReadFile(path_, kMaxBytes));

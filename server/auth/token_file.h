@@ -45,8 +45,8 @@ absl::StatusOr<std::vector<TokenEntry>> ParseTokens(const std::string& yaml,
 // logged, and what was read before stays in force. Thread-safe.
 class TokenFile {
  public:
-  // PermissionDenied if others than its owner may read or write the file;
-  // NotFound; InvalidArgument, see ParseTokens.
+  // PermissionDenied if others than its owner may write the file, or others
+  // than he and its group read it; NotFound; InvalidArgument, see ParseTokens.
   static absl::StatusOr<std::unique_ptr<TokenFile>> Open(
       const std::string& path);
 

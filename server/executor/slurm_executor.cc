@@ -292,8 +292,11 @@ void SlurmExecutor::TellPlacement(const Incarnation& incarnation, Gang* gang,
     const std::string& why = job.state == "PENDING" ? job.reason : job.state;
     placement.reason = absl::StrCat("Slurm: ", why.empty() ? job.state : why);
   } else {
-    placement.nodes = commands_.ExpandNodes(gang->seen.nodes);
-    if (!placement.nodes.empty()) gang->nodes = placement.nodes;
+    // Those of a job that ends become fewer in Slurm's list.
+    if (gang->nodes.empty()) {
+      gang->nodes = commands_.ExpandNodes(gang->seen.nodes);
+    }
+    placement.nodes = gang->nodes;
   }
   if (placement.waiting == gang->told.waiting &&
       placement.reason == gang->told.reason &&

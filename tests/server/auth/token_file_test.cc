@@ -90,7 +90,7 @@ TEST(TokenFileTest, FindsACertificateByItsName) {
 
 TEST(TokenFileTest, RefusesAFileThatOthersMayRead) {
   testing::TempDir dir;
-  for (const mode_t mode : {0640, 0604, 0620, 0644}) {
+  for (const mode_t mode : {0604, 0620, 0660, 0644}) {
     Write(dir / "tokens", Entry("alice", "t1"), mode);
     EXPECT_THAT(
         TokenFile::Open(dir / "tokens").status(),

@@ -186,6 +186,11 @@ TEST_F(SlurmExecutorTest, TellsWhyAGangWaitsAndWhereItRuns) {
 
 TEST_F(SlurmExecutorTest, TellsTheEndOnceAndAdmitsNobodyAfterIt) {
   RunGang();
+  slurm_.state = "COMPLETING";
+  slurm_.nodes = "n1";
+  executor_->Poll();
+  EXPECT_THAT(news_.exits, IsEmpty()) << "something may still run";
+  EXPECT_EQ(news_.placements.size(), 1u) << "it is where it was";
   slurm_.state = "COMPLETED";
   executor_->Poll();
   executor_->Poll();

@@ -20,6 +20,14 @@ TEST(RunToEndTest, ReturnsWhatTheProgramPrinted) {
   EXPECT_EQ(result.exit.ToString(), "exit code 3");
 }
 
+TEST(RunToEndTest, GivesTheProgramItsInput) {
+  SubprocessOptions options;
+  options.stdin_text = std::string(200000, 'x');  // more than a pipe holds
+  RETORT_ASSERT_OK_AND_ASSIGN(const SubprocessResult result,
+                              RunToEnd({"/usr/bin/wc", "-c"}, options));
+  EXPECT_EQ(result.stdout_text, "200000\n");
+}
+
 TEST(RunToEndTest, NamesTheSignalThatKilledIt) {
   RETORT_ASSERT_OK_AND_ASSIGN(const SubprocessResult result,
                               RunToEnd({"/bin/sh", "-c", "kill -9 $$"}));
