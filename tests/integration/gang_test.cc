@@ -1,0 +1,110 @@
+// What becomes of a gang of two ranks when something of it stops or ends.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/integration/training_run.h"
+
+namespace retort::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+using GangTest = TrainingRun<2>;
+
+TEST_F(GangTest, RanksAreShownToWhoAsks) {
+  StartRun();
+  const std::vector<pid_t> pids = service_.RanksOf("run");
+  ASSERT_THAT(pids, SizeIs(2));
+  const json job = service_.Job("run");
+  ASSERT_THAT(job["ranks"], SizeIs(2));
+  EXPECT_EQ(job["ranks"][1]["rank"], 1);
+  EXPECT_EQ(job["ranks"][1]["pid"], absl::StrCat(pids[1]));
+  EXPECT_THAT(service_.Cli({"jobs", "get", "run"}).out,
+              HasSubstr(absl::StrCat("pid ", pids[1], ", step ")));
+  ExpectSameResult(/*attempts=*/1);
+  EXPECT_THAT(service_.RanksOf("run"), IsEmpty());
+}
+
+TEST_F(GangTest, KilledRankTakesTheOtherWithItAndBothResume) {
+  StartRun();
+  kill(service_.RanksOf("run").at(1), SIGKILL);
+  ExpectSameResult(/*attempts=*/2);
+  EXPECT_THAT(service_.Events("run"),
+              ContainsRegex("worker lost: rank 1 on .*: killed by signal 9"));
+}
+
+TEST_F(GangTest, KilledRankZeroIsNamedToo) {
+  StartRun();
+  kill(service_.RanksOf("run").at(0), SIGKILL);
+  ExpectSameResult(/*attempts=*/2);
+  EXPECT_THAT(service_.Events("run"),
+              ContainsRegex("worker lost: rank 0 on .*: killed by signal 9"));
+}
+
+TEST_F(GangTest, StoppedRankIsNamedAndTheGangResumes) {
+  StartRun();
+  const std::vector<pid_t> pids = service_.RanksOf("run");
+  ASSERT_THAT(pids, SizeIs(2));
+  kill(pids[1], SIGSTOP);
+  EXPECT_TRUE(PollUntil(absl::Seconds(60), [this] {
+    return service_.Events("run").find("has not been heard of") !=
+           std::string::npos;
+  })) << service_.Events("run");
+  EXPECT_THAT(service_.Events("run"),
+              ContainsRegex(absl::StrCat("rank 1 on .* .pid ", pids[1],
+                                         ". has not been heard of for 3")));
+  ExpectSameResult(/*attempts=*/2);
+}
+
+TEST_F(GangTest, KilledServiceFindsBothRanksAgain) {
+  StartRun();
+  const std::vector<pid_t> pids = service_.RanksOf("run");
+  service_.Kill();
+  service_.Start();
+  ExpectSameResult(/*attempts=*/1);
+  EXPECT_THAT(service_.log(),
+              HasSubstr(absl::StrCat("found worker ", pids[0], ", ", pids[1])));
+  EXPECT_THAT(WorkerLog(), Not(HasSubstr("resumed from")));
+}
+
+TEST_F(GangTest, ServiceEndsWhatIsLeftOfAGangAndStartsItAgain) {
+  StartRun();
+  const std::vector<pid_t> pids = service_.RanksOf("run");
+  service_.Kill();
+  kill(pids.at(1), SIGKILL);
+  service_.Start();
+  ExpectSameResult(/*attempts=*/2);
+}
+
+TEST_F(GangTest, GangWhoseServiceIsGoneForGoodEndsByItself) {
+  service_.SetOptions({"--cpu_slots=2", "--lease=2"});
+  StartRun();
+  const std::vector<pid_t> pids = service_.RanksOf("run");
+  service_.Kill();
+  for (const pid_t pid : pids) EXPECT_TRUE(AwaitGone(pid));
+  service_.Start();
+  ExpectSameResult(/*attempts=*/2);
+}
+
+TEST_F(GangTest, PausedGangWritesACheckpointAndGoesOnFromIt) {
+  StartRun();
+  service_.Json({"jobs", "pause", "run"});
+  ASSERT_TRUE(service_.AwaitState("run", "PAUSED"));
+  EXPECT_THAT(service_.Job("run")["state_reason"], HasSubstr("step"));
+  service_.Json({"jobs", "resume", "run"});
+  ExpectSameResult(/*attempts=*/2);
+}
+
+}  // namespace
+}  // namespace retort::testing
