@@ -118,7 +118,7 @@ TEST(ServerOptionsTest, TellNodesThisMachinesNameIfAllAddressesAreServed) {
   options.worker_listen = "0.0.0.0:7435";
   options.insecure = true;
   ASSERT_THAT(options.Resolve("retortd"), IsOk());
-  EXPECT_THAT(options.worker_address, testing::EndsWith(":7435"));
+  EXPECT_THAT(options.worker_address, ::testing::EndsWith(":7435"));
   EXPECT_THAT(options.worker_address, Not(HasSubstr("0.0.0.0")));
 }
 
