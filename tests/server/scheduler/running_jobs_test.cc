@@ -257,7 +257,8 @@ TEST_F(RunningJobsTest, PutsAPreemptedJobBackInTheQueue) {
   EXPECT_EQ(LastAction(1), Control::ACTION_PAUSE);
   End(0, Ended::OUTCOME_STOPPED, "checkpoint at step 5");
   EXPECT_EQ(Job().state(), J::STATE_QUEUED);
-  EXPECT_EQ(Job().state_reason(), "room is needed; checkpoint at step 5");
+  EXPECT_THAT(Job().state_reason(), HasSubstr("room is needed; "));
+  EXPECT_THAT(Job().state_reason(), HasSubstr("starts again"));
 }
 
 TEST_F(RunningJobsTest, FailsAJobOfWhichAnotherRankFails) {

@@ -74,13 +74,19 @@ class SchedulerClusterTest : public ::testing::Test {
   }
   void Attach(const std::string& name, int ranks, bool resumed = false) {
     ranks_[name] = ranks;
-    for (int rank = ranks - 1; rank >= 0; --rank) {
+    for (int rank = 0; rank < ranks; ++rank) {
       internal::v1::Hello hello;
       hello.set_rank(rank);
       hello.set_resumed(resumed);
       auto session = std::make_shared<FakeWorkerSession>();
       if (rank == 0) sessions_[name] = session;
       scheduler_->OnAttached(name, Epoch(name), hello, session);
+      if (rank > 0 || ranks == 1 || resumed) continue;
+      // It says where the others find it.
+      AttachRequest message;
+      message.mutable_rendezvous()->set_host("n1");
+      message.mutable_rendezvous()->set_port(4711);
+      scheduler_->OnMessage(name, Epoch(name), 0, message);
     }
     scheduler_->RunOnce();
   }
