@@ -178,6 +178,20 @@ absl::Status JobEnds::Cancelled(const std::string& name,
       .status();
 }
 
+absl::Status JobEnds::NotToGoOn(const std::string& name,
+                                const std::string& reason) {
+  NoWait(name);
+  return store_
+      ->Update(name,
+               [&](jobs::JobRecord& r, auto*) {
+                 if (r.job.state() != J::STATE_QUEUED) return absl::OkStatus();
+                 r.job.set_state(J::STATE_CANCELLED);
+                 r.job.set_state_reason(reason);
+                 return absl::OkStatus();
+               })
+      .status();
+}
+
 absl::Status JobEnds::Lost(const std::string& name, const std::string& cause,
                            const std::string& details) {
   const bool goes_on = HasCheckpoint(name);

@@ -41,6 +41,8 @@ class JobEnds {
                    const internal::v1::TaskEnded& ended);
   absl::Status Fail(const std::string& name, const std::string& reason);
   absl::Status Cancelled(const std::string& name, const std::string& reason);
+  // The same for one that has stopped already, and is back in the queue.
+  absl::Status NotToGoOn(const std::string& name, const std::string& reason);
   // The gang ended without a last word: a failure, that is tried again.
   // `details` are for the events: the last lines of the log.
   absl::Status Lost(const std::string& name, const std::string& cause,

@@ -365,6 +365,16 @@ TEST_F(RunningJobsTest, CountsALostNodeAsNoFailureHoweverOften) {
   EXPECT_GT(running_->NotBefore(kName), clock_.Now());
 }
 
+TEST_F(RunningJobsTest, DoesNotGoOnWithAJobThatStoppedSinceItWasCancelled) {
+  StartPair();
+  End(0, Ended::OUTCOME_STOPPED, "stopped by a signal at step 5");
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  Exit({.known = false, .words = "Slurm: CANCELLED", .cancelled = true});
+  EXPECT_EQ(Job().state(), J::STATE_CANCELLED);
+  EXPECT_EQ(Job().state_reason(), "Slurm: CANCELLED");
+  EXPECT_TRUE(running_->empty());
+}
+
 TEST_F(RunningJobsTest, TakesTheExecutorsWordForACancelAndATimeLimit) {
   Create(2);
   Start();
