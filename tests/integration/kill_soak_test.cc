@@ -32,7 +32,9 @@ using nlohmann::json;
 int FromEnvironment(const char* name, int otherwise) {
   int value = otherwise;
   const char* text = std::getenv(name);
-  if (text != nullptr) EXPECT_TRUE(absl::SimpleAtoi(text, &value)) << name;
+  if (text != nullptr) {
+    EXPECT_TRUE(absl::SimpleAtoi(text, &value)) << name;
+  }
   return value;
 }
 

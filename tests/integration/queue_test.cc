@@ -108,7 +108,7 @@ TEST_F(QueueTest, TwoProjectsShareByTheirWeights) {
   const std::string node = service_.Json({"nodes", "list"})["nodes"][0]["name"];
   service_.Json({"nodes", "drain", node, "--reason", "new disks"});
   service_.Json({"quotas", "set", "heavy", "--weight", "10"});
-  for (const std::string& project : {"light", "heavy"}) {
+  for (const char* project : {"light", "heavy"}) {
     for (int i = 0; i < 3; ++i) {
       service_.Submit(absl::StrCat(project, i), Brief(1),
                       {"--project", project});

@@ -160,7 +160,7 @@ class FakeHandler : public LinkHandler {
   std::vector<Control::Action> controls_;
 };
 
-class LinkTest : public testing::Test {
+class LinkTest : public ::testing::Test {
  protected:
   LinkTest() {
     char name[] = "/tmp/retort-link-XXXXXX";
