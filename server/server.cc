@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -54,6 +55,19 @@ void Configure(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder->SetMaxSendMessageSize(kMaxMessageBytes);
+}
+
+// What one node can give a job; this machine's slots where Slurm has not said
+// yet what nodes there are.
+jobs::ResolverLimits LargestNode(const std::vector<executor::NodeInfo>& nodes,
+                                 const ServerOptions& options) {
+  jobs::ResolverLimits limits{0, 0};
+  for (const executor::NodeInfo& node : nodes) {
+    limits.cpu_slots = std::max(limits.cpu_slots, node.cpus);
+    limits.gpus = std::max(limits.gpus, node.gpus);
+  }
+  if (limits.cpu_slots == 0) limits.cpu_slots = options.cpu_slots;
+  return limits;
 }
 
 void ShutDown(grpc::Server* server) {
@@ -131,7 +145,8 @@ absl::Status Server::Parts::OpenStores() {
   deps.jobs = jobs.get();
   RETORT_ASSIGN_OR_RETURN(serving, Serving::Create(deps));
   resolver = std::make_unique<jobs::SpecResolver>(
-      jobs::ResolverLimits{options.cpu_slots}, serving->models());
+      [this] { return LargestNode(executor->Nodes(), options); },
+      serving->models());
   RETORT_ASSIGN_OR_RETURN(cluster_store,
                           scheduler::ClusterStore::Create(db.get()));
   scheduler::SchedulerOptions scheduling;

@@ -629,7 +629,7 @@ class Resolution {
 }  // namespace
 
 absl::Status SpecResolver::Resolve(v1::JobSpec* spec) const {
-  return Resolution(limits_, models_).Run(spec);
+  return Resolution(limits_(), models_).Run(spec);
 }
 
 absl::Status SpecResolver::CheckModelIsNew(const std::string& project,

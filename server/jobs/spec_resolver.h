@@ -1,6 +1,7 @@
 #ifndef RETORT_SERVER_JOBS_SPEC_RESOLVER_H_
 #define RETORT_SERVER_JOBS_SPEC_RESOLVER_H_
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,10 @@ struct ResolverLimits {
 class SpecResolver {
  public:
   SpecResolver(const ResolverLimits& limits, ModelLookup* models)
-      : limits_(limits), models_(models) {}
+      : SpecResolver([limits] { return limits; }, models) {}
+  // With limits that change as nodes come and go; thread-safe and quick.
+  SpecResolver(std::function<ResolverLimits()> limits, ModelLookup* models)
+      : limits_(std::move(limits)), models_(models) {}
 
   // Resolves in place. Errors: InvalidArgument (SPEC_INVALID; BadRequest lists
   // every wrong field as "job.spec....", with cause and remedy), NotFound (a
@@ -59,7 +63,7 @@ class SpecResolver {
                              const std::string& job_id, const v1::JobSpec& spec,
                              absl::string_view remedy) const;
 
-  const ResolverLimits limits_;
+  const std::function<ResolverLimits()> limits_;
   ModelLookup* const models_;
 };
 
