@@ -178,17 +178,25 @@ absl::Status JobEnds::Cancelled(const std::string& name,
       .status();
 }
 
-absl::Status JobEnds::NotToGoOn(const std::string& name,
-                                const std::string& reason) {
-  NoWait(name);
+absl::Status JobEnds::StoppedBy(const std::string& name,
+                                const executor::ExitStatus& exit) {
+  if (!exit.cancelled && !exit.lost_node && !exit.time_limit) {
+    return absl::OkStatus();
+  }
+  if (exit.cancelled) NoWait(name);
   return store_
-      ->Update(name,
-               [&](jobs::JobRecord& r, auto*) {
-                 if (r.job.state() != J::STATE_QUEUED) return absl::OkStatus();
-                 r.job.set_state(J::STATE_CANCELLED);
-                 r.job.set_state_reason(reason);
-                 return absl::OkStatus();
-               })
+      ->Update(
+          name,
+          [&](jobs::JobRecord& r, Events* events) {
+            if (r.job.state() != J::STATE_QUEUED) return absl::OkStatus();
+            if (exit.cancelled) {
+              r.job.set_state(J::STATE_CANCELLED);
+              r.job.set_state_reason(exit.ToString());
+            } else {
+              events->push_back({v1::JobEvent::KIND_WARNING, exit.ToString()});
+            }
+            return absl::OkStatus();
+          })
       .status();
 }
 

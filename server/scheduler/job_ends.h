@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "retort/internal/v1/worker.pb.h"
+#include "server/executor/executor.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/model_lookup.h"
 
@@ -41,8 +42,11 @@ class JobEnds {
                    const internal::v1::TaskEnded& ended);
   absl::Status Fail(const std::string& name, const std::string& reason);
   absl::Status Cancelled(const std::string& name, const std::string& reason);
-  // The same for one that has stopped already, and is back in the queue.
-  absl::Status NotToGoOn(const std::string& name, const std::string& reason);
+  // A rank that the executor ends from outside gets a signal first, and says
+  // that it has stopped: the job is in the queue before anybody knows why. If
+  // it was cancelled there it does not go on.
+  absl::Status StoppedBy(const std::string& name,
+                         const executor::ExitStatus& exit);
   // The gang ended without a last word: a failure, that is tried again.
   // `details` are for the events: the last lines of the log.
   absl::Status Lost(const std::string& name, const std::string& cause,

@@ -331,10 +331,8 @@ void RunningJobs::Exited(const std::string& name, int64_t epoch,
 void RunningJobs::Finish(const std::string& name, Entry* entry) {
   metrics_->RemoveJob(name);
   if (entry->ended) {
-    // A rank that is cancelled from outside gets a signal first, and stops as
-    // if it were to go on later.
-    if (entry->exit.has_value() && entry->exit->cancelled) {
-      LogIfError(name, ends_.NotToGoOn(name, entry->exit->ToString()));
+    if (entry->exit.has_value()) {
+      LogIfError(name, ends_.StoppedBy(name, *entry->exit));
     }
     running_.erase(name);
     return;

@@ -375,6 +375,14 @@ TEST_F(RunningJobsTest, DoesNotGoOnWithAJobThatStoppedSinceItWasCancelled) {
   EXPECT_TRUE(running_->empty());
 }
 
+TEST_F(RunningJobsTest, SaysWhoStoppedAJobThatGoesOn) {
+  StartPair();
+  End(0, Ended::OUTCOME_STOPPED, "stopped by a signal at step 5");
+  Exit({.known = false, .words = "Slurm: requeued the job", .lost_node = true});
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  EXPECT_THAT(Events(), HasSubstr("Slurm: requeued the job"));
+}
+
 TEST_F(RunningJobsTest, TakesTheExecutorsWordForACancelAndATimeLimit) {
   Create(2);
   Start();
