@@ -44,8 +44,10 @@ class SchedulerClusterTest : public ::testing::Test {
   }
   void Restart() {
     scheduler_.reset();
-    scheduler_ = std::make_unique<Scheduler>(SchedulerOptions(), &clock_,
-                                             store_.get(), &models_, &executor_,
+    SchedulerOptions options;
+    options.cluster.policy.min_run = min_run_;
+    scheduler_ = std::make_unique<Scheduler>(options, &clock_, store_.get(),
+                                             &models_, &executor_,
                                              cluster_store_.get(), &metrics_);
     ASSERT_THAT(scheduler_->Recover(), IsOk());
   }
@@ -133,7 +135,11 @@ class SchedulerClusterTest : public ::testing::Test {
     return store_->Get(name)->job.state();
   }
   Control::Action LastAction(const std::string& name) {
-    return sessions_[name]->sent().back().control().action();
+    const auto session = sessions_.find(name);
+    if (session == sessions_.end() || session->second->sent().empty()) {
+      return Control::ACTION_UNSPECIFIED;
+    }
+    return session->second->sent().back().control().action();
   }
   Explanation Why(const std::string& name) {
     const ClusterState state = scheduler_->cluster()->Copy();
