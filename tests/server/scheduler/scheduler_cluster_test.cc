@@ -380,32 +380,5 @@ TEST_F(SchedulerClusterTest, DoesNotDecideForEachProgress) {
   EXPECT_EQ(StateOf(b), J::STATE_STARTING);
 }
 
-// A decision, with all that is around it, while 10,000 jobs wait.
-TEST_F(SchedulerClusterTest, ALongQueueCostsADecisionLittle) {
-  Running("a", 4);
-  LiveCluster* cluster = scheduler_->cluster();
-  for (int i = 0; i < 10000; ++i) {
-    jobs::JobRecord record;
-    record.seq = 100 + i;
-    record.job.set_name(absl::StrCat("projects/p", i % 8, "/jobs/j", i));
-    record.job.set_state(J::STATE_QUEUED);
-    record.job.mutable_spec()->mutable_train_teacher();
-    record.job.mutable_spec()->mutable_resources()->set_gpus(1);
-    record.job.mutable_spec()->mutable_resources()->set_world_size(1 + i % 4);
-    cluster->Follow(record, false, absl::InfinitePast());
-  }
-  const absl::Time before = absl::Now();
-  constexpr int kDecisions = 20;
-  for (int i = 0; i < kDecisions; ++i) {
-    const Plan plan = cluster->Decide();
-    EXPECT_THAT(plan.start, IsEmpty());
-    EXPECT_EQ(cluster->Copy().waiting().size(), 10000);
-  }
-  const double ms =
-      absl::ToDoubleMilliseconds(absl::Now() - before) / kDecisions;
-  RecordProperty("milliseconds", absl::StrCat(ms));
-  printf("a decision and a copy with 10,000 waiting jobs: %.2f ms\n", ms);
-}
-
 }  // namespace
 }  // namespace retort::scheduler
