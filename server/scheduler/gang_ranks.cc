@@ -34,6 +34,9 @@ void GangRanks::Hear(int rank, const internal::v1::AttachRequest& message,
                      absl::Time now) {
   Rank& heard = ranks_[rank];
   heard.heard = now;
+  if (message.has_progress()) {
+    heard.step = message.progress().progress().step();
+  }
   if (!message.has_heartbeat()) return;
   const internal::v1::Heartbeat& beat = message.heartbeat();
   heard.step = beat.step();

@@ -37,7 +37,7 @@ class GangRanks {
   void Attach(const internal::v1::Hello& hello,
               std::shared_ptr<executor::WorkerSession> session, absl::Time now);
   void Detach(int rank) { ranks_[rank].session.reset(); }
-  // Any message is a sign of life; a heartbeat says more.
+  // Any message is a sign of life; heartbeats and progress say more.
   void Hear(int rank, const internal::v1::AttachRequest& message,
             absl::Time now);
 

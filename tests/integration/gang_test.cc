@@ -16,7 +16,6 @@ namespace {
 using nlohmann::json;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
@@ -33,7 +32,7 @@ TEST_F(GangTest, RanksAreShownToWhoAsks) {
   EXPECT_THAT(service_.Cli({"jobs", "get", "run"}).out,
               HasSubstr(absl::StrCat("pid ", pids[1], ", step ")));
   ExpectSameResult(/*attempts=*/1);
-  EXPECT_THAT(service_.RanksOf("run"), IsEmpty());
+  for (const pid_t pid : pids) EXPECT_TRUE(AwaitGone(pid));
 }
 
 TEST_F(GangTest, KilledRankTakesTheOtherWithItAndBothResume) {
@@ -58,13 +57,12 @@ TEST_F(GangTest, StoppedRankIsNamedAndTheGangResumes) {
   ASSERT_THAT(pids, SizeIs(2));
   kill(pids[1], SIGSTOP);
   EXPECT_TRUE(PollUntil(absl::Seconds(60), [this] {
-    return service_.Events("run").find("has not been heard of") !=
-           std::string::npos;
-  })) << service_.Events("run");
+    return service_.log().find("has not been heard of") != std::string::npos;
+  })) << service_.log();
+  ExpectSameResult(/*attempts=*/2);
   EXPECT_THAT(service_.Events("run"),
               ContainsRegex(absl::StrCat("rank 1 on .* .pid ", pids[1],
                                          ". has not been heard of for 3")));
-  ExpectSameResult(/*attempts=*/2);
 }
 
 TEST_F(GangTest, KilledServiceFindsBothRanksAgain) {

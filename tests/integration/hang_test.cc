@@ -28,9 +28,8 @@ TEST_F(HangTest, StoppedWorkerIsNamedAndReplacedByOneThatResumes) {
   const pid_t worker = service_.AwaitWorker("run");
   kill(worker, SIGSTOP);
   EXPECT_TRUE(PollUntil(absl::Seconds(60), [this] {
-    return service_.Events("run").find("has not been heard of") !=
-           std::string::npos;
-  })) << service_.Events("run");
+    return service_.log().find("has not been heard of") != std::string::npos;
+  })) << service_.log();
   EXPECT_THAT(
       service_.Events("run"),
       AllOf(ContainsRegex(absl::StrCat("rank 0 on .* .pid ", worker,
@@ -73,17 +72,16 @@ TEST_F(HangTest, WorkerTrainsOnThroughAnOutage) {
   service_.SetOptions(
       {"--cpu_slots=1", absl::StrCat("--lease=", seconds + 120)});
   service_.Start();
-  service_.Submit("run", TinyTeacher(data_->path(), 100000000, 200));
+  service_.Submit("run", TinyTeacher(data_->path(), 100000000));
   ASSERT_GT(service_.AwaitCheckpoint("run"), 0);
   const pid_t worker = service_.AwaitWorker("run");
   const int64_t before = service_.CheckpointsOnDisk("run").back();
   service_.Kill();
   absl::SleepFor(absl::Seconds(seconds));
-  EXPECT_GT(service_.CheckpointsOnDisk("run").back(), before);
+  const int64_t after = service_.CheckpointsOnDisk("run").back();
+  EXPECT_GT(after, before);
   service_.Start();
-  // More than it had when the service came back.
-  ASSERT_TRUE(
-      service_.AwaitStep("run", service_.CheckpointsOnDisk("run").back() + 1));
+  ASSERT_TRUE(service_.AwaitStep("run", after + 1));
   EXPECT_EQ(service_.WorkerOf("jobs", "run"), worker);
   EXPECT_EQ(service_.Job("run")["attempts"], 1);
   EXPECT_EQ(service_.State("run"), "RUNNING");
@@ -93,7 +91,7 @@ TEST_F(HangTest, WorkerTrainsOnThroughAnOutage) {
   for (const json& point : metrics["series"][0]["points"]) {
     int64_t step = 0;
     ASSERT_TRUE(absl::SimpleAtoi(std::string(point["step"]), &step));
-    measured |= step > before && step <= before + 200;
+    measured |= step > before && step <= after;
   }
   EXPECT_TRUE(measured) << metrics["series"][0];
   service_.Json({"jobs", "cancel", "run"});

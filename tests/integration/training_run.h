@@ -61,6 +61,11 @@ class TrainingRun : public ::testing::Test {
     service_.Submit("run", Spec());
     const int64_t step = service_.AwaitCheckpoint("run");
     EXPECT_GT(step, 0) << service_.log();
+    // On disk; the service may not have heard of it yet.
+    EXPECT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+      return !service_.Json({"jobs", "checkpoints", "run"})["checkpoints"]
+                  .empty();
+    }));
     return step;
   }
 
