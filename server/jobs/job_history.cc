@@ -171,6 +171,37 @@ absl::StatusOr<std::vector<v1::Checkpoint>> JobStore::ListCheckpoints(
   return checkpoints;
 }
 
+absl::Status JobStore::LookForCheckpoints(const std::string& name) {
+  RETORT_ASSIGN_OR_RETURN(const service::ResourceName parsed,
+                          service::ParseName(service::kJobs, name));
+  const base::JobDir dir = DirOf(parsed);
+  RETORT_ASSIGN_OR_RETURN(const std::vector<v1::Checkpoint> known,
+                          ListCheckpoints(name));
+  RETORT_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
+                          dir.ListCheckpoints());
+  for (const int64_t step : steps) {
+    const std::string path = dir.checkpoint_dir(step);
+    const auto hash = base::Sha256File(path + "/manifest.json");
+    const bool recorded = std::any_of(
+        known.begin(), known.end(),
+        [&](const v1::Checkpoint& c) { return c.step() == step; });
+    // One that cannot be read is for the worker to pass over, aloud.
+    if (recorded || !hash.ok()) continue;
+    v1::Checkpoint found;
+    found.set_step(step);
+    found.set_sha256(*hash);
+    RETORT_ASSIGN_OR_RETURN(const std::vector<std::string> files,
+                            base::ListDir(path));
+    for (const std::string& file : files) {
+      found.set_bytes(
+          found.bytes() +
+          base::FileSize(absl::StrCat(path, "/", file)).value_or(0));
+    }
+    RETORT_RETURN_IF_ERROR(RecordCheckpoint(name, found));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::Checkpoint> JobStore::FindCheckpoint(const std::string& name,
                                                         int64_t step) const {
   RETORT_ASSIGN_OR_RETURN(const std::vector<v1::Checkpoint> checkpoints,

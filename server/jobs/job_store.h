@@ -130,6 +130,9 @@ class JobStore {
                               const v1::JobProgress& progress,
                               const std::map<std::string, double>& metrics,
                               absl::Time time);
+  // Records the checkpoints that lie on disk and are not known: written by a
+  // worker that ended before it could say so. For jobs without a worker.
+  absl::Status LookForCheckpoints(const std::string& name);
   // A checkpoint lies on disk. Also clears the count of failures. Without
   // effect if it is known already: each new stream of a worker repeats its
   // last ones.

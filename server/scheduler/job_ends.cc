@@ -202,6 +202,8 @@ absl::Status JobEnds::StoppedBy(const std::string& name,
 
 absl::Status JobEnds::Lost(const std::string& name, const std::string& cause,
                            const std::string& details) {
+  // The gang may have written one, and ended before it could say so.
+  LogIfError(name, store_->LookForCheckpoints(name));
   const bool goes_on = HasCheckpoint(name);
   RETORT_ASSIGN_OR_RETURN(
       const jobs::JobRecord record,
@@ -258,6 +260,7 @@ absl::Status JobEnds::Requeue(const std::string& name,
 absl::Status JobEnds::Requeue(const std::string& name,
                               const std::string& reason,
                               const std::string& warning) {
+  LogIfError(name, store_->LookForCheckpoints(name));
   return store_
       ->Update(name,
                [&](jobs::JobRecord& r, Events* events) {

@@ -81,6 +81,7 @@ TEST_F(HangTest, WorkerTrainsOnThroughAnOutage) {
   const int64_t after = service_.CheckpointsOnDisk("run").back();
   EXPECT_GT(after, before);
   service_.Start();
+  // More than it had when the service came back.
   ASSERT_TRUE(service_.AwaitStep("run", after + 1));
   EXPECT_EQ(service_.WorkerOf("jobs", "run"), worker);
   EXPECT_EQ(service_.Job("run")["attempts"], 1);

@@ -201,6 +201,28 @@ TEST_F(JobStoreTest, ListsCheckpointsThatStillLieOnDisk) {
   EXPECT_EQ(checkpoints[0].step(), 1000);
 }
 
+TEST_F(JobStoreTest, FindsACheckpointThatNobodyCouldTellOf) {
+  const std::string name = Create("a");
+  const base::JobDir dir(data_dir_.job_dir("a"));
+  for (int step : {500, 1000}) {
+    const std::string path = dir.checkpoint_dir(step);
+    ASSERT_THAT(base::MakeDirs(path), IsOk());
+    ASSERT_THAT(base::AtomicWriteFile(path + "/manifest.json", "{}"), IsOk());
+  }
+  v1::Checkpoint told;
+  told.set_step(500);
+  ASSERT_THAT(store_->RecordCheckpoint(name, told), IsOk());
+  const size_t events = store_->ListEvents(name, 0, 100)->size();
+  ASSERT_THAT(store_->LookForCheckpoints(name), IsOk());
+  RETORT_ASSERT_OK_AND_ASSIGN(const auto checkpoints,
+                              store_->ListCheckpoints(name));
+  ASSERT_THAT(checkpoints, SizeIs(2));
+  EXPECT_EQ(checkpoints[1].step(), 1000);
+  EXPECT_EQ(checkpoints[1].bytes(), 2);
+  EXPECT_THAT(checkpoints[1].sha256(), SizeIs(64));
+  EXPECT_THAT(*store_->ListEvents(name, 0, 100), SizeIs(events + 1));
+}
+
 TEST_F(JobStoreTest, ForgivesEarlierLossesAtACheckpoint) {
   const std::string name = Create("a");
   ASSERT_THAT(store_->Update(name,

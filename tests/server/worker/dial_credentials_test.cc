@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "retort/internal/v1/worker.grpc.pb.h"
 #include "server/auth/tls.h"
 #include "tests/support/call_by_name.h"
 #include "tests/support/temp_dir.h"
@@ -31,26 +32,33 @@ class DialCredentialsTest : public ::testing::Test {
   // A server with TLS on a free port; with `client_ca`, mutual.
   void Serve(const std::string& client_ca) {
     const TestCertificate own = ca_.Issue("server");
+    ServeOn("127.0.0.1:0",
+            *auth::ServerCredentials({own.cert, own.key, client_ca}));
+  }
+  void ServeOn(const std::string& address,
+               const std::shared_ptr<grpc::ServerCredentials>& credentials) {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(
-        "127.0.0.1:0", *auth::ServerCredentials({own.cert, own.key, client_ca}),
-        &port_);
+    builder.AddListeningPort(address, credentials, &port_);
+    // gRPC starts no server for its health service alone.
+    builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     grpc::EnableDefaultHealthCheckService(false);
+    ASSERT_NE(server_, nullptr);
   }
-  bool Reaches() {
-    const std::string target = absl::StrCat("127.0.0.1:", port_);
+  bool Reaches(const std::string& target) {
     google::protobuf::Empty response;
     return testing::CallByName(
                grpc::CreateChannel(target, DialCredentials(target)),
                "/grpc.health.v1.Health/Check", {}, &response)
         .ok();
   }
+  bool Reaches() { return Reaches(absl::StrCat("127.0.0.1:", port_)); }
 
   testing::TempDir dir_;
   testing::TestCa ca_{dir_.path(), "ca"};
   int port_ = 0;
+  internal::v1::WorkerService::CallbackService service_;
   std::unique_ptr<grpc::Server> server_;
 };
 
@@ -83,16 +91,8 @@ TEST_F(DialCredentialsTest, ShowsItsOwnCertificate) {
 TEST_F(DialCredentialsTest, DialsAUnixSocketInTheClear) {
   ::setenv("RETORT_WORKER_CA", ca_.path().c_str(), 1);
   const std::string target = absl::StrCat("unix:", dir_ / "socket");
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(target, grpc::InsecureServerCredentials());
-  server_ = builder.BuildAndStart();
-  grpc::EnableDefaultHealthCheckService(false);
-  google::protobuf::Empty response;
-  EXPECT_TRUE(
-      testing::CallByName(grpc::CreateChannel(target, DialCredentials(target)),
-                          "/grpc.health.v1.Health/Check", {}, &response)
-          .ok());
+  ServeOn(target, grpc::InsecureServerCredentials());
+  EXPECT_TRUE(Reaches(target));
 }
 
 }  // namespace
