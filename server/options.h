@@ -60,7 +60,7 @@ struct ServerOptions {
   // How long workers of jobs work on without a server before they write a
   // checkpoint and end, and how long a server waits for one whose stream broke.
   // Counts for workers started from then on.
-  double lease = 600;
+  double lease = 900;
   // A worker that has not been heard of for so long (they beat every two
   // seconds) is taken to hang, and its gang is stopped and started again.
   double hang_timeout = 30;

@@ -41,6 +41,9 @@ class JobDir {
   const std::string& path() const { return path_; }
   std::string spec_path() const { return path_ + "/spec.json"; }
   std::string log_path() const { return path_ + "/worker.log"; }
+  // The incarnation that may write here, as a number: a worker of an earlier
+  // one that nobody could reach finds itself out by it.
+  std::string epoch_path() const { return path_ + "/epoch"; }
   std::string checkpoints_dir() const { return path_ + "/checkpoints"; }
   std::string result_dir() const { return path_ + "/result"; }
   // Of a job cloned from a checkpoint: the copy of that one which it begins

@@ -66,10 +66,11 @@ std::optional<double> CheckpointMetric(const nlohmann::json& state,
 }
 
 CheckpointStore::CheckpointStore(base::JobDir dir, Retention retention,
-                                 Warning warning)
+                                 Warning warning, Fence fence)
     : dir_(std::move(dir)),
       retention_(std::move(retention)),
-      warning_(std::move(warning)) {}
+      warning_(std::move(warning)),
+      fence_(std::move(fence)) {}
 
 absl::StatusOr<nlohmann::json> CheckpointStore::WriteInto(
     const std::string& path, const Checkpoint& checkpoint) const {
@@ -95,9 +96,11 @@ absl::StatusOr<nlohmann::json> CheckpointStore::Save(
     const Checkpoint& checkpoint, bool remove_old) {
   const std::string path = Path(checkpoint.step);
   const std::string temporary = path + ".tmp";
+  if (fence_) fence_();
   RETORT_RETURN_IF_ERROR(base::RemoveTree(temporary));
   absl::StatusOr<nlohmann::json> manifest = WriteInto(temporary, checkpoint);
   absl::Status status = manifest.status();
+  if (fence_) fence_();
   if (status.ok()) status = base::ReplaceDir(temporary, path);
   if (!status.ok()) {
     base::RemoveTree(temporary).IgnoreError();

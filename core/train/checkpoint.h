@@ -59,7 +59,12 @@ class CheckpointStore {
   // Receives one sentence for people, about something that was survived.
   using Warning = std::function<void(const std::string&)>;
 
-  CheckpointStore(base::JobDir dir, Retention retention, Warning warning);
+  // Called right before a checkpoint is begun and before it gets its name; it
+  // ends the process if this run is not the one that may write any more.
+  using Fence = std::function<void()>;
+
+  CheckpointStore(base::JobDir dir, Retention retention, Warning warning,
+                  Fence fence = nullptr);
 
   // Writes a checkpoint and then removes those that are not to be kept, unless
   // `remove_old` is false.
@@ -97,6 +102,7 @@ class CheckpointStore {
   const base::JobDir dir_;
   const Retention retention_;
   const Warning warning_;
+  const Fence fence_;
   // Of retention_.metric, by step; as far as it was looked up.
   std::map<int64_t, std::optional<double>> metrics_;
 };

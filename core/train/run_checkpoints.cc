@@ -30,11 +30,13 @@ RunCheckpoints::RunCheckpoints(base::JobDir dir, const Retention& retention,
     : parts_(std::move(parts)),
       retention_(retention),
       // The writer's thread warns too, and listeners hear of it on this one.
-      store_(std::move(dir), retention,
-             [this](const std::string& message) {
-               absl::MutexLock lock(&mutex_);
-               warnings_.push_back(message);
-             }),
+      store_(
+          std::move(dir), retention,
+          [this](const std::string& message) {
+            absl::MutexLock lock(&mutex_);
+            warnings_.push_back(message);
+          },
+          parts_.fence),
       writer_(&store_) {}
 
 absl::StatusOr<bool> RunCheckpoints::Restore() {

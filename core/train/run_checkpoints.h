@@ -38,6 +38,7 @@ class RunCheckpoints {
     // empty: from the beginning.
     std::string start_from;
     CheckpointStore::Warning warn;
+    CheckpointStore::Fence fence;
   };
 
   RunCheckpoints(base::JobDir dir, const Retention& retention, Parts parts);

@@ -68,12 +68,11 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
   }
   trainer->checkpoints_ = std::make_unique<RunCheckpoints>(
       parts.job_dir, RetentionOf(options),
-      RunCheckpoints::Parts{trainer->state_.get(), trainer->comm_,
-                            parts.listener, trainer->fingerprint_,
-                            parts.start_from,
-                            [t = trainer.get()](const std::string& message) {
-                              t->Warn(message);
-                            }});
+      RunCheckpoints::Parts{
+          trainer->state_.get(), trainer->comm_, parts.listener,
+          trainer->fingerprint_, parts.start_from,
+          [t = trainer.get()](const std::string& message) { t->Warn(message); },
+          parts.fence});
   return trainer;
 }
 
@@ -454,6 +453,7 @@ absl::Status Trainer::WriteModel(TrainResult* result) const {
   for (const auto& [name, tensor] : parts_.preconditioning_tensors) {
     tensors[io::kPreconditioningPrefix + name] = tensor;
   }
+  if (parts_.fence) parts_.fence();
   RETORT_ASSIGN_OR_RETURN(
       result->manifest,
       io::WriteModelDir(result->model_dir, manifest, tensors));

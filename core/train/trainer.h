@@ -69,6 +69,10 @@ struct TrainParts {
   std::function<std::unique_ptr<Objective>(std::unique_ptr<Objective>)>
       wrap_objective;
 
+  // Called before anything is written to job_dir; ends the process if another
+  // incarnation has taken the job over. May be empty; any thread.
+  std::function<void()> fence;
+
   ProgressListener* listener = nullptr;  // may be null
   ControlFlags* control = nullptr;       // may be null
   base::Clock* clock = nullptr;          // null means the real one

@@ -96,6 +96,10 @@ class Executor {
   // "local", "slurm".
   virtual std::string name() const = 0;
 
+  // Gangs may wait in a queue of its own after Start(), which OnPlacement
+  // tells.
+  virtual bool has_queue() const { return false; }
+
   // Starts a gang, all of it or nothing, and returns its handle: what Adopt()
   // finds it by, after a restart of the server too. The workers attach by
   // themselves; OnAttached tells. Unavailable or ResourceExhausted if it cannot

@@ -54,6 +54,7 @@ class SlurmExecutor : public Executor {
   ~SlurmExecutor() override;
 
   std::string name() const override { return "slurm"; }
+  bool has_queue() const override { return true; }
   absl::StatusOr<std::string> Start(const GangSpec& spec) override
       ABSL_LOCKS_EXCLUDED(mutex_);
   // If Slurm does not answer, the gang is followed until it does.

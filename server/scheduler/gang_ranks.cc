@@ -96,6 +96,18 @@ absl::Time GangRanks::StalledAt(const HangOptions& options, const Rank& rank) {
   return judged ? rank.active_since + options.stall : absl::InfiniteFuture();
 }
 
+absl::Time GangRanks::DeadlockedAt(const HangOptions& options) const {
+  absl::Time since = absl::InfinitePast();
+  int waiting = 0;
+  for (const Rank& rank : ranks_) {
+    if (rank.ended) continue;
+    if (rank.session == nullptr || !rank.waiting) return absl::InfiniteFuture();
+    since = std::max(since, rank.active_since);
+    ++waiting;
+  }
+  return waiting > 1 ? since + options.stall : absl::InfiniteFuture();
+}
+
 std::optional<std::string> GangRanks::FindHanging(const HangOptions& options,
                                                   absl::Time now) const {
   // The first to hang: others may hang because of it.
@@ -108,6 +120,18 @@ std::optional<std::string> GangRanks::FindHanging(const HangOptions& options,
       who = i;
       first = at;
     }
+  }
+  if (const absl::Time all = DeadlockedAt(options);
+      all <= std::min(first, now)) {
+    std::string text = "all ranks wait for each other: ";
+    for (int i = 0; i < count(); ++i) {
+      if (ranks_[i].ended) continue;
+      absl::StrAppend(&text, Describe(i), " has been in \"", ranks_[i].activity,
+                      "\" for ", Seconds(now - ranks_[i].active_since),
+                      ", at step ", ranks_[i].step, "; ");
+    }
+    return absl::StrCat(text, "the network between them, or one of their ",
+                        "collectives, does not end");
   }
   if (first > now) return std::nullopt;
   const Rank& rank = ranks_[who];
@@ -124,7 +148,7 @@ std::optional<std::string> GangRanks::FindHanging(const HangOptions& options,
 }
 
 absl::Time GangRanks::NextHang(const HangOptions& options) const {
-  absl::Time next = absl::InfiniteFuture();
+  absl::Time next = DeadlockedAt(options);
   for (const Rank& rank : ranks_) {
     next = std::min({next, SilentAt(options, rank), StalledAt(options, rank)});
   }

@@ -19,7 +19,8 @@ struct HangOptions {
   // beat every two seconds.
   absl::Duration silence = absl::Seconds(30);
   // So does one whose task has been at the same thing for so long without
-  // waiting for other ranks. Long, since a thing may be a whole validation.
+  // waiting for other ranks, or all ranks have been waiting for each other.
+  // Long, since a thing may be a whole validation.
   absl::Duration stall = absl::Minutes(30);
 };
 
@@ -88,6 +89,8 @@ class GangRanks {
   // When it will have been silent, or at one thing, for too long.
   static absl::Time SilentAt(const HangOptions& options, const Rank& rank);
   static absl::Time StalledAt(const HangOptions& options, const Rank& rank);
+  // When all will have been waiting for each other for too long.
+  absl::Time DeadlockedAt(const HangOptions& options) const;
 
   std::vector<Rank> ranks_;
 };

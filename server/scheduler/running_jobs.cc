@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -93,8 +94,8 @@ absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
     entry.time_limit_at = record.running_since + TimeLeft(record);
   }
   Entry& kept = running_[name] = std::move(entry);
-  SetLimit(&kept, Entry::Limit::kAttach,
-           at_work ? options_.adopt_timeout : options_.attach_timeout);
+  AwaitRanks(&kept, at_work ? options_.adopt_timeout : options_.attach_timeout,
+             !at_work);
   PublishRanks(name, kept);
   return absl::OkStatus();
 }
@@ -114,6 +115,8 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
                             return absl::OkStatus();
                           }));
   const v1::ResourceSpec& resources = record.job.spec().resources();
+  const base::JobDir dir =
+      store_->DirOf(service::ParseName(service::kJobs, name).value());
   executor::GangSpec spec;
   spec.subject = name;
   spec.epoch = record.epoch;
@@ -125,11 +128,15 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   // Ours comes first, and leaves a checkpoint.
   spec.time_limit = TimeLeft(record) + options_.pause_timeout;
   spec.slurm = resources.slurm();
-  spec.log_path =
-      store_->DirOf(service::ParseName(service::kJobs, name).value())
-          .log_path();
+  spec.log_path = dir.log_path();
   spec.token = token;
-  const absl::StatusOr<std::string> handle = executor_->Start(spec);
+  // Before it starts: what is left of an earlier gang, where nobody can reach
+  // it, must not write any more.
+  const absl::Status fenced =
+      base::AtomicWriteFile(dir.epoch_path(), absl::StrCat(record.epoch));
+  const absl::StatusOr<std::string> handle =
+      fenced.ok() ? executor_->Start(spec)
+                  : absl::StatusOr<std::string>(fenced);
   if (!handle.ok()) {
     const std::string cause = absl::StrCat("its worker cannot be started: ",
                                            handle.status().message());
@@ -145,10 +152,18 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   entry.epoch = record.epoch;
   entry.executor_id = executor_->DisplayId(*handle);
   entry.ranks = GangRanks(spec.ranks, /*assigned=*/false);
-  SetLimit(&entry, Entry::Limit::kAttach, options_.attach_timeout);
+  AwaitRanks(&entry, options_.attach_timeout, /*may_wait=*/true);
   NoteHandle(name, *handle);
   PublishRanks(name, entry);
   return true;
+}
+
+void RunningJobs::AwaitRanks(Entry* entry, absl::Duration timeout,
+                             bool may_wait) {
+  // One in the executor's own queue has all the time it takes, until the
+  // executor says that it has been placed.
+  entry->waiting = may_wait && executor_->has_queue();
+  if (!entry->waiting) SetLimit(entry, Entry::Limit::kAttach, timeout);
 }
 
 void RunningJobs::NoteHandle(const std::string& name,
@@ -190,7 +205,8 @@ RunningJobs::Entry* RunningJobs::FindToAsk(const std::string& name,
 
 void RunningJobs::AskToEnd(const std::string& name, Entry* entry,
                            Control::Action action, const std::string& why) {
-  if (entry->ranks.count() > 1 && !entry->ranks.AllAssigned()) {
+  if (entry->waiting ||
+      (entry->ranks.count() > 1 && !entry->ranks.AllAssigned())) {
     // It has not begun: some of its ranks could not be asked, and the others
     // would wait for them.
     entry->withdrawn_because = why;
@@ -249,7 +265,7 @@ void RunningJobs::StopAll() {
     if (entry.ranks.AnyAttached()) {
       entry.ranks.SendToAll(
           ControlMessage(Control::ACTION_PAUSE, "the service stops"));
-    } else if (entry.limit == Entry::Limit::kAttach) {
+    } else if (entry.waiting || entry.limit == Entry::Limit::kAttach) {
       executor_->Terminate(name, entry.epoch);
     }
   }

@@ -31,7 +31,7 @@ struct RunningJobsOptions {
   absl::Duration adopt_timeout = absl::Seconds(30);
   // How long a worker goes on alone when its stream has broken (its lease);
   // after that it is taken to be lost and its gang is ended.
-  absl::Duration lease = absl::Minutes(10);
+  absl::Duration lease = absl::Minutes(15);
   // When a worker that is attached is taken to hang.
   HangOptions hang;
   // How long a cancelled gang may take to end by itself, and one that has said
@@ -117,6 +117,8 @@ class RunningJobs {
     GangRanks ranks;
     // Where the ranks find each other, once rank 0 has said so.
     std::optional<internal::v1::Rendezvous> rendezvous;
+    // It is in the executor's own queue.
+    bool waiting = false;
     // The gang's last word is in the store.
     bool ended = false;
     // Why the service ended the gang itself; empty if it did not.
@@ -162,6 +164,9 @@ class RunningJobs {
   // the job may be in another state, or have another gang.
   Entry* FindToAsk(const std::string& name, jobs::State state);
   void SetLimit(Entry* entry, Entry::Limit limit, absl::Duration after);
+  // Sets the limit for its ranks to attach. `may_wait`: the executor may have
+  // it in a queue.
+  void AwaitRanks(Entry* entry, absl::Duration timeout, bool may_wait);
   void LimitPassed(const std::string& name, Entry* entry);
   void KillBecause(const std::string& name, Entry* entry,
                    const std::string& why);

@@ -119,7 +119,8 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
     session->Close(absl::UnavailableError(record.status().message()));
     return;
   }
-  if (all && entry->limit != Entry::Limit::kCancel) {
+  entry->waiting = false;
+  if (all && entry->at_work() && entry->limit != Entry::Limit::kCancel) {
     SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
   }
   const v1::ResourceSpec& resources = record->job.spec().resources();
@@ -139,6 +140,7 @@ void RunningJobs::Placed(const std::string& name, int64_t epoch,
   if (entry == nullptr || entry->ranks.AnyAttached() || !entry->at_work()) {
     return;
   }
+  entry->waiting = placement.waiting;
   const bool asked = entry->limit == Entry::Limit::kCancel ||
                      entry->limit == Entry::Limit::kPause;
   if (!placement.waiting) {
@@ -330,6 +332,13 @@ void RunningJobs::Exited(const std::string& name, int64_t epoch,
 
 void RunningJobs::Finish(const std::string& name, Entry* entry) {
   metrics_->RemoveJob(name);
+  // The executor says that it is gone. A rank that still has a stream is on a
+  // node that the executor has lost: it must not work beside the next gang.
+  for (int rank = 0; rank < entry->ranks.count(); ++rank) {
+    if (entry->ranks.session(rank) != nullptr) {
+      Fence(entry->ranks.session(rank));
+    }
+  }
   if (entry->ended) {
     if (entry->exit.has_value()) {
       LogIfError(name, ends_.StoppedBy(name, *entry->exit));

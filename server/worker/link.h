@@ -62,7 +62,7 @@ struct LinkOptions {
   absl::Duration redial = absl::Seconds(1);
   // How long to work on without a server. While it lasts nothing is lost: a
   // server that comes back finds the work where it would have been.
-  absl::Duration lease = absl::Minutes(10);
+  absl::Duration lease = absl::Minutes(15);
 
   // Limits of what waits for a server. Beyond them the oldest message goes,
   // and of progress every second report: a metric series gets coarser.

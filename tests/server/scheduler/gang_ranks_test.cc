@@ -9,8 +9,10 @@ namespace retort::scheduler {
 namespace {
 
 using ::retort::testing::FakeWorkerSession;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::Eq;
+using ::testing::HasSubstr;
 using ::testing::Optional;
 
 constexpr absl::Time kStart = absl::UnixEpoch();
@@ -70,6 +72,22 @@ TEST_F(GangRanksTest, BlamesNoneThatWaitsForOthersOrDoesNotSay) {
   Beat(0, At(0), "all-reduce", absl::Hours(1), /*waiting=*/true);
   Beat(1, At(0), "", absl::Hours(1));
   EXPECT_EQ(ranks_.FindHanging(options_, At(1)), std::nullopt);
+}
+
+TEST_F(GangRanksTest, NamesWhatAllRanksWaitIn) {
+  Attach(0);
+  Attach(1);
+  Beat(0, At(0), "all-reduce", absl::Minutes(40), /*waiting=*/true);
+  Beat(1, At(0), "all-reduce", absl::Minutes(29), /*waiting=*/true);
+  Beat(0, At(50), "all-reduce", absl::Seconds(2450), /*waiting=*/true);
+  Beat(1, At(50), "all-reduce", absl::Seconds(1790), /*waiting=*/true);
+  EXPECT_EQ(ranks_.NextHang(options_), At(60));
+  EXPECT_EQ(ranks_.FindHanging(options_, At(59)), std::nullopt);
+  EXPECT_THAT(ranks_.FindHanging(options_, At(61)),
+              Optional(AllOf(HasSubstr("all ranks wait for each other"),
+                             HasSubstr("rank 1 on n (pid 11) has been in "
+                                       "\"all-reduce\" for 1801 s, at step "
+                                       "41"))));
 }
 
 TEST_F(GangRanksTest, JudgesOnlyWhoCouldBeHeard) {

@@ -352,6 +352,20 @@ TEST_F(RunningJobsTest, WaitsWithTheExecutorsQueueHoweverLong) {
   EXPECT_THAT(executor_.killed(), SizeIs(1));
 }
 
+TEST_F(RunningJobsTest, FencesARankThatOutlivesItsLostGang) {
+  StartPair();
+  running_->Exited(kName, Epoch(), {.lost_node = true});
+  clock_.Advance(absl::Seconds(4));
+  running_->CheckTimeLimits();
+  for (int rank : {0, 1}) {
+    ASSERT_THAT(sessions_[rank]->sent(), Not(IsEmpty()));
+    EXPECT_EQ(sessions_[rank]->sent().back().control().action(),
+              Control::ACTION_FENCED);
+    EXPECT_TRUE(sessions_[rank]->closed().has_value());
+  }
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+}
+
 TEST_F(RunningJobsTest, CountsALostNodeAsNoFailureHoweverOften) {
   Create(2);
   for (int i = 0; i < 9; ++i) {
