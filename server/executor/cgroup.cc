@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 
 #include "absl/strings/match.h"
@@ -119,6 +120,17 @@ void KillCgroup(const std::string& folder) { WriteFile(folder + kKill, "1"); }
 
 bool RemoveCgroup(const std::string& folder) {
   return ::rmdir(folder.c_str()) == 0 || errno != EBUSY;
+}
+
+void RemoveEmptyCgroups(const std::string& parent, const std::string& prefix) {
+  std::error_code error;
+  std::vector<std::string> folders;
+  for (const auto& entry : std::filesystem::directory_iterator(parent, error)) {
+    if (absl::StartsWith(entry.path().filename().string(), prefix)) {
+      folders.push_back(entry.path().string());
+    }
+  }
+  for (const std::string& folder : folders) ::rmdir(folder.c_str());
 }
 
 }  // namespace retort::executor

@@ -32,6 +32,10 @@ void KillCgroup(const std::string& folder);
 // True once the group is gone; false while a process is in it.
 bool RemoveCgroup(const std::string& folder);
 
+// Removes the groups below `parent` whose names begin with `prefix` and that no
+// process is in: what gangs left that ended while there was no server.
+void RemoveEmptyCgroups(const std::string& parent, const std::string& prefix);
+
 }  // namespace retort::executor
 
 #endif  // RETORT_SERVER_EXECUTOR_CGROUP_H_

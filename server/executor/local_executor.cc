@@ -80,7 +80,11 @@ LocalExecutor::LocalExecutor(const LocalExecutorOptions& options,
       cgroup_parent_(FindCgroupParent()),
       devices_(Devices(options.gpus)),
       wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      reaper_([this] { Reap(); }) {}
+      reaper_([this] { Reap(); }) {
+  if (!cgroup_parent_.empty()) {
+    RemoveEmptyCgroups(cgroup_parent_, kCgroupPrefix);
+  }
+}
 
 void LocalExecutor::Shutdown() {
   {

@@ -297,6 +297,24 @@ TEST_F(LocalExecutorTest, KillsWhatHasLeftItsProcessGroup) {
   }
 }
 
+TEST_F(LocalExecutorTest, SweepsUpTheControlGroupOfAGangThatEndedAlone) {
+  if (FindCgroupParent().empty()) {
+    GTEST_SKIP() << "control groups cannot be made here";
+  }
+  auto first = MakeExecutor(kWaits);
+  RETORT_ASSERT_OK_AND_ASSIGN(const std::string handle, first->Start(Gang(1)));
+  const ProcessId worker = FromHandle(handle)->at(0);
+  const std::string group = CgroupOf(worker.pid, "retort-gang-");
+  ASSERT_TRUE(base::FileExists(group));
+  first.reset();
+  KillCgroup(group);
+  AwaitEnd(worker.pid);
+  // What it had started takes a moment to go.
+  do {
+    MakeExecutor(kWaits);
+  } while (base::FileExists(group));
+}
+
 TEST(GangEndTest, BlamesTheRankThatWasLostNotTheOneThatMissedIt) {
   GangEnd end(3);
   end.Add(2, {.code = kPeersLostExitCode}, false);
