@@ -55,7 +55,8 @@ struct ExitStatus {
   // What the executor knows beside: "Slurm: NODE_FAIL (node n2)".
   std::string words;
   // Nobody's fault but the machine's or the operator's (node lost, preempted,
-  // requeued by Slurm): the job goes back to the queue and no try is counted.
+  // requeued by Slurm), or it was taken out of the executor's queue before
+  // anything of it ran: the job goes back to the queue and no try is counted.
   bool lost_node = false;
   // Ended by the executor's time limit, or cancelled there (scancel).
   bool time_limit = false;

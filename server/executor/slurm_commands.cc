@@ -17,6 +17,8 @@ namespace {
 
 // Slurm's own limit for an answer is 10 s, and its commands ask again.
 constexpr absl::Duration kCommandTimeout = absl::Seconds(30);
+// Who starts a gang has others to start.
+constexpr absl::Duration kSubmitTimeout = absl::Seconds(10);
 // A queue of 100,000 jobs of one user, or 10,000 nodes.
 constexpr int64_t kMaxOutput = 64 << 20;
 
@@ -49,7 +51,7 @@ CommandRunner RunFrom(const std::string& folder) {
     std::vector<std::string> full = argv;
     full[0] = absl::StrCat(folder, "/", argv[0]);
     SubprocessOptions options;
-    options.timeout = kCommandTimeout;
+    options.timeout = argv[0] == "sbatch" ? kSubmitTimeout : kCommandTimeout;
     options.max_output_bytes = kMaxOutput;
     options.stdin_text = stdin_text;
     return RunToEnd(full, options);
@@ -110,7 +112,7 @@ absl::StatusOr<JobInfo> Commands::Job(int64_t id) const {
 std::optional<JobInfo> Commands::Account(int64_t id) const {
   const absl::StatusOr<std::string> text =
       Run({"sacct", "--allocations", "--noheader", "--parsable2",
-           "--format=State,ExitCode", absl::StrCat("--jobs=", id)});
+           "--format=State,ExitCode,NodeList", absl::StrCat("--jobs=", id)});
   return text.ok() ? ParseAccount(*text) : std::nullopt;
 }
 

@@ -23,7 +23,8 @@ using CommandRunner = std::function<absl::StatusOr<SubprocessResult>(
 // InvalidArgument, with the remedy, if it is not there.
 absl::StatusOr<std::string> FindPrograms(const std::string& folder);
 
-// Runs the programs of a folder, each for half a minute at most.
+// Runs the programs of a folder, each for half a minute at most; sbatch, which
+// the scheduler waits for, for ten seconds.
 CommandRunner RunFrom(const std::string& folder);
 
 // Slurm by its own commands, of this user. Each call blocks while a command

@@ -20,6 +20,8 @@ using slurm::QueueRow;
 
 // srun's last words are at the end of the log.
 constexpr int64_t kLogTail = 64 << 10;
+// An sbatch that takes longer is not followed by others at once.
+constexpr absl::Duration kLateAnswer = absl::Seconds(3);
 
 std::string ReadTail(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
@@ -72,7 +74,9 @@ absl::StatusOr<std::string> SlurmExecutor::Start(const GangSpec& spec) {
   }
   slurm::ScriptOptions script = options_.script;
   if (spec.gpus > 0 && Nodes().empty()) {
-    RETORT_RETURN_IF_ERROR(PollNodes());
+    const absl::Status status = PollNodes();
+    NoteAnswer(status);
+    RETORT_RETURN_IF_ERROR(status);
   }
   for (const NodeInfo& node : Nodes()) {
     script.gpus_per_node = std::max(script.gpus_per_node, node.gpus);
@@ -81,8 +85,7 @@ absl::StatusOr<std::string> SlurmExecutor::Start(const GangSpec& spec) {
       slurm::JobName(script.instance, spec.subject, spec.epoch);
   // Before the start: the workers may dial at once.
   links_->Expect(spec.subject, spec.epoch, base::Sha256Hex(spec.token));
-  const absl::StatusOr<int64_t> id = commands_.Submit(
-      slurm::SubmitArguments(spec, script), slurm::BatchScript(spec, script));
+  const absl::StatusOr<int64_t> id = Submit(spec, script);
   if (!id.ok()) {
     links_->Forget(spec.subject, spec.epoch);
     if (absl::IsUnavailable(id.status()) || absl::IsInternal(id.status())) {
@@ -102,6 +105,21 @@ absl::StatusOr<std::string> SlurmExecutor::Start(const GangSpec& spec) {
   stray_names_.erase(name);
   gangs_[{spec.subject, spec.epoch}] = std::move(gang);
   return absl::StrCat(*id);
+}
+
+absl::StatusOr<int64_t> SlurmExecutor::Submit(
+    const GangSpec& spec, const slurm::ScriptOptions& script) {
+  const absl::Time before = options_.clock->Now();
+  absl::StatusOr<int64_t> id = commands_.Submit(
+      slurm::SubmitArguments(spec, script), slurm::BatchScript(spec, script));
+  const absl::Duration took = options_.clock->Now() - before;
+  if (absl::IsUnavailable(id.status())) {
+    NoteAnswer(id.status());
+  } else if (took > kLateAnswer) {
+    NoteAnswer(absl::UnavailableError(
+        absl::StrCat("Slurm: sbatch took ", absl::FormatDuration(took))));
+  }
+  return id;
 }
 
 absl::StatusOr<std::string> SlurmExecutor::Adopt(
@@ -310,16 +328,16 @@ void SlurmExecutor::TellPlacement(const Incarnation& incarnation, Gang* gang,
 void SlurmExecutor::FulfilWish(Gang* gang) {
   // What fails is done again at the next poll.
   absl::Status status;
-  if (gang->wish == Wish::kKill && !gang->killed) {
+  if (gang->wish == Wish::kKill && !gang->asked.kill) {
     status = commands_.Kill(gang->id);
-    gang->killed = status.ok();
+    gang->asked.kill = status.ok();
   } else if (gang->wish == Wish::kTerminate) {
     if (gang->phase == Phase::kWaiting) {
       status = commands_.CancelWaiting(gang->id);
-      gang->killed |= status.ok();
-    } else if (!gang->asked) {
+      gang->asked.withdraw |= status.ok();
+    } else if (!gang->terminated) {
       status = commands_.Terminate(gang->id);
-      gang->asked = status.ok();
+      gang->terminated = status.ok();
     }
   }
   if (!status.ok()) {
@@ -348,11 +366,11 @@ void SlurmExecutor::End(const Incarnation& incarnation, const Gang& gang,
     PollNodes().IgnoreError();
     lost = LostNodes(gang);
   }
-  if (job.state == "CANCELLED" && job.by.empty() && !gang.killed) {
+  if (job.state == "CANCELLED" && job.by.empty() && !gang.asked.kill) {
     const std::optional<JobInfo> account = commands_.Account(gang.id);
     if (account.has_value()) job.by = account->by;
   }
-  Gone(incarnation, slurm::ExitOf(job, failure, lost, gang.killed));
+  Gone(incarnation, slurm::ExitOf(job, failure, lost, gang.asked));
 }
 
 void SlurmExecutor::Gone(const Incarnation& incarnation,

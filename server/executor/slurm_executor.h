@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/clock.h"
 #include "server/executor/executor.h"
 #include "server/executor/slurm_commands.h"
 #include "server/executor/slurm_output.h"
@@ -30,6 +31,7 @@ struct SlurmExecutorOptions {
   absl::Duration poll_every = absl::Seconds(2);
   // Nodes change less often, and there are more of them: every so many polls.
   int polls_per_node_poll = 5;
+  base::Clock* clock = base::RealClock();  // outlives the executor
 };
 
 // Gives gangs to a Slurm cluster through its own commands: one sbatch a gang,
@@ -42,9 +44,11 @@ struct SlurmExecutorOptions {
 // taken out of its queue, and the caller starts a new incarnation. While Slurm
 // does not answer gangs go on, and nothing is said of them.
 //
-// Start() and Adopt() wait for a command, half a minute at most (Start() for
-// none while Slurm is known not to answer); Terminate()
-// and Kill() only note what is wanted, which is done by the next poll.
+// Start() waits for sbatch, ten seconds at most. After one that got no answer,
+// or a late one, it asks no more, and is Unavailable, until a poll has had an
+// answer: many starts do not wait for the same slow Slurm. Adopt() waits for a
+// command, half a minute at most. Terminate() and Kill() only note what is
+// wanted, which is done by the next poll.
 // Thread-safe.
 class SlurmExecutor : public Executor {
  public:
@@ -85,8 +89,8 @@ class SlurmExecutor : public Executor {
     GangPlacement told;
     std::vector<std::string> nodes;
     Wish wish = Wish::kNone;
-    bool asked = false;   // the ranks have got their SIGTERM
-    bool killed = false;  // ended by us
+    bool terminated = false;  // the ranks have got their SIGTERM
+    slurm::Asked asked;
   };
 
   void PollLoop() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -99,6 +103,10 @@ class SlurmExecutor : public Executor {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status PollNodes() ABSL_LOCKS_EXCLUDED(mutex_);
   void NoteAnswer(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  // sbatch, which tells NoteAnswer of no answer and of a late one.
+  absl::StatusOr<int64_t> Submit(const GangSpec& spec,
+                                 const slurm::ScriptOptions& script)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // One gang against the queue. Nothing is concluded from a failed command.
   void Follow(const Incarnation& incarnation, Gang gang,
               const std::vector<slurm::QueueRow>& queue);

@@ -29,7 +29,8 @@ constexpr int kMaxSignal = 64;
 constexpr int kNoLogFile = 53;
 
 std::string NoneToEmpty(absl::string_view value) {
-  const bool none = value == "None" || value == "(null)" || value == "N/A";
+  const bool none = value == "None" || value == "(null)" || value == "N/A" ||
+                    value == "None assigned";
   return none ? "" : std::string(value);
 }
 
@@ -219,6 +220,8 @@ absl::StatusOr<JobInfo> ParseJob(absl::string_view line) {
   job.reason = Text(fields, "Reason");
   job.restarts = Number(fields, "Restarts");
   job.log_path = Text(fields, "StdOut");
+  job.placed =
+      fields.count("NodeList") == 0 || !Text(fields, "NodeList").empty();
   const auto exit = fields.find("ExitCode");
   if (exit != fields.end()) ReadExitCode(exit->second, &job);
   return job;
@@ -229,7 +232,7 @@ std::optional<JobInfo> ParseAccount(absl::string_view text) {
   // The last line is the newest run of a job that was requeued.
   for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
     const std::vector<std::string> parts = absl::StrSplit(line, '|');
-    if (parts.size() != 2) continue;
+    if (parts.size() != 3) continue;
     absl::string_view state = parts[0];
     const size_t space = state.find(" by ");
     job.by = space == absl::string_view::npos
@@ -237,6 +240,7 @@ std::optional<JobInfo> ParseAccount(absl::string_view text) {
                  : absl::StrCat("uid ", state.substr(space + 4));
     job.state = std::string(state.substr(0, space));
     ReadExitCode(parts[1], &job);
+    job.placed = !NoneToEmpty(parts[2]).empty();
   }
   if (job.state.empty()) return std::nullopt;
   return job;
@@ -332,15 +336,19 @@ Phase PhaseOf(const JobInfo& job) {
 std::optional<RankFailure> FirstFailure(absl::string_view log, int64_t id) {
   const size_t mark = log.rfind(absl::StrCat(kLogMark, id, " "));
   if (mark != absl::string_view::npos) log.remove_prefix(mark);
+  std::optional<RankFailure> peers_lost;
   for (const absl::string_view line : absl::StrSplit(log, '\n')) {
     const std::optional<RankFailure> failure = ParseFailure(line);
-    if (failure.has_value()) return failure;
+    if (!failure.has_value()) continue;
+    if (failure->code != kPeersLostExitCode) return failure;
+    // It may end, and be told of, before the one that it lost.
+    if (!peers_lost.has_value()) peers_lost = failure;
   }
-  return std::nullopt;
+  return peers_lost;
 }
 
 ExitStatus ExitOf(const JobInfo& job, const std::optional<RankFailure>& failure,
-                  const std::vector<NodeInfo>& lost, bool killed) {
+                  const std::vector<NodeInfo>& lost, const Asked& asked) {
   ExitStatus exit;
   const std::string& state = job.state;
   const bool requeued = job.restarts > 0 || PhaseOf(job) == Phase::kRequeued;
@@ -350,7 +358,12 @@ ExitStatus ExitOf(const JobInfo& job, const std::optional<RankFailure>& failure,
     exit.words = Words("requeued the job", JobInfo(), lost);
   } else if (state == "COMPLETED") {
     // Exit code 0.
-  } else if (killed) {
+  } else if (state == "CANCELLED" && !job.placed &&
+             (asked.withdraw || asked.kill)) {
+    exit.known = false;
+    exit.lost_node = true;
+    exit.words = "Slurm: cancelled while it waited in the queue";
+  } else if (asked.kill) {
     exit.signal = SIGKILL;
   } else if (state == "FAILED" && job.signal == kNoLogFile) {
     exit.known = false;

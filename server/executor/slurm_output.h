@@ -42,6 +42,7 @@ struct JobInfo {
   int code = 0;        // of the batch script
   int signal = 0;
   int restarts = 0;      // how often Slurm has started it anew
+  bool placed = true;    // false: it has no nodes, and never had any
   std::string log_path;  // empty if not told
   std::string by;        // who cancelled it, if known: "uid 1001"
 };
@@ -50,7 +51,8 @@ struct JobInfo {
 // none.
 absl::StatusOr<JobInfo> ParseJob(absl::string_view line);
 
-// Reads `sacct -X -n -P --format=State,ExitCode`; nullopt if it has no job.
+// Reads `sacct -X -n -P --format=State,ExitCode,NodeList`; nullopt if it has no
+// job.
 std::optional<JobInfo> ParseAccount(absl::string_view text);
 
 // Reads `scontrol show node --oneliner`.
@@ -74,8 +76,9 @@ enum class Phase {
 Phase PhaseOf(const JobInfo& job);
 
 // The rank that ended badly first, as srun said in the gang's log; nullopt if
-// it said nothing. Everything before the last line of this job's script
-// (kLogMark and the id) is left out.
+// it said nothing. One that only found others gone (kPeersLostExitCode) is
+// named if there is no other. Everything before the last line of this job's
+// script (kLogMark and the id) is left out.
 extern const char kLogMark[];
 struct RankFailure {
   int rank = 0;
@@ -85,11 +88,17 @@ struct RankFailure {
 };
 std::optional<RankFailure> FirstFailure(absl::string_view log, int64_t id);
 
+// What we asked Slurm for, with success.
+struct Asked {
+  // To take it out of the queue, which does nothing to a job that has started.
+  bool withdraw = false;
+  bool kill = false;
+};
+
 // How a gang whose job has ended, or was requeued, has ended. `failure` is
-// what its log says; `nodes` are those it had and are not usable any more;
-// `killed`: we asked Slurm to end it.
+// what its log says; `lost` are nodes it had and are not usable any more.
 ExitStatus ExitOf(const JobInfo& job, const std::optional<RankFailure>& failure,
-                  const std::vector<NodeInfo>& lost, bool killed);
+                  const std::vector<NodeInfo>& lost, const Asked& asked);
 
 }  // namespace retort::executor::slurm
 

@@ -1,4 +1,5 @@
-// Jobs on a real Slurm cluster of two nodes, which this machine pretends to be.
+// Jobs on a real Slurm cluster of three nodes, which this machine pretends to
+// be.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ class SlurmTest : public TrainingRunTest {
   static void SetUpTestSuite() {
     if (!SlurmCluster::WhyNot().empty()) return;
     TrainingRunTest::SetUpTestSuite();
-    cluster_ = std::make_unique<SlurmCluster>();
+    cluster_ = std::make_unique<SlurmCluster>(3);
     started_ = cluster_->Start();
   }
   static void TearDownTestSuite() { cluster_.reset(); }
@@ -145,18 +146,26 @@ TEST_F(SlurmTest, JobThatAnOperatorCancelsInSlurmIsCancelled) {
               HasSubstr("Slurm: CANCELLED"));
 }
 
-TEST_F(SlurmTest, JobOfAKilledNodeGoesOnOnAnother) {
-  StartRun();
+TEST_F(SlurmTest, GangOfAKilledNodeGoesOnOnOthersFromItsCheckpoint) {
+  StartGangOfTwo();
   Freeze("run");
-  const std::vector<std::string> nodes = cluster_->NodesOf(SlurmId("run"));
-  ASSERT_EQ(nodes.size(), 1u);
-  cluster_->KillNode(nodes[0]);
-  ExpectSameWeights();
-  EXPECT_THAT(
-      service_.Events("run"),
-      AllOf(HasSubstr("Slurm: "), HasSubstr(nodes[0]), HasSubstr("DOWN")));
-  cluster_->StartNode(nodes[0]);
-  EXPECT_TRUE(cluster_->AwaitNode(nodes[0], "idle"));
+  const int64_t id = SlurmId("run");
+  const std::vector<std::string> nodes = cluster_->NodesOf(id);
+  ASSERT_EQ(nodes.size(), 2u);
+  cluster_->KillNode(nodes[1]);
+  // The rank of the other node finds it gone, before Slurm does.
+  for (const pid_t pid : cluster_->Workers("projects/default/jobs/run")) {
+    kill(pid, SIGCONT);
+  }
+  ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED")
+      << service_.Events("run") << WorkerLog();
+  EXPECT_NE(SlurmId("run"), id);
+  EXPECT_THAT(WorkerLog(), HasSubstr("resumed from the checkpoint"));
+  EXPECT_THAT(service_.Events("run"),
+              AllOf(HasSubstr("Slurm: "), HasSubstr(nodes[1]),
+                    HasSubstr("DOWN"), HasSubstr("not counted as a failure")));
+  cluster_->StartNode(nodes[1]);
+  EXPECT_TRUE(cluster_->AwaitNode(nodes[1], "idle"));
 }
 
 TEST_F(SlurmTest, RequeuedJobIsStartedAnewByTheServiceAlone) {
@@ -230,6 +239,21 @@ TEST_F(SlurmTest, JobThatWaitsInSlurmSaysWhy) {
   })) << service_.Job("run");
   cluster_->Run({"scontrol", "update", "PartitionName=main", "State=UP"});
   ExpectSameWeights();
+}
+
+TEST_F(SlurmTest, JobCancelledWhileItWaitsInSlurmNeverRan) {
+  cluster_->Run({"scontrol", "update", "PartitionName=main", "State=DOWN"});
+  service_.Start();
+  service_.Submit("run", Spec());
+  EXPECT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+    return absl::StrContains(service_.Json({"jobs", "get", "run"}).dump(),
+                             "Slurm: PartitionDown");
+  })) << service_.Job("run");
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
+  EXPECT_EQ(service_.AwaitEnd("run"), "CANCELLED");
+  cluster_->Run({"scontrol", "update", "PartitionName=main", "State=UP"});
+  EXPECT_THAT(service_.Events("run"),
+              HasSubstr("Slurm: cancelled while it waited in the queue"));
 }
 
 }  // namespace

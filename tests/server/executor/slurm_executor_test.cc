@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 #include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/sha256.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -38,6 +40,7 @@ class FakeSlurm {
   std::string exit_code = "0:0";
   std::string log_path = "/nowhere";
   std::string n2_state = "IDLE";
+  std::function<void()> on_sbatch = [] {};
   // What sbatch, or every command, says instead of working.
   std::string sbatch_error, error;
   std::vector<std::string> commands;  // but for those that only ask
@@ -76,6 +79,7 @@ class FakeSlurm {
   }
   SubprocessResult Submit(const std::string& script) {
     EXPECT_THAT(script, HasSubstr("RETORT_WORKER_TOKEN='secret'"));
+    on_sbatch();
     if (!sbatch_error.empty()) return Failed(sbatch_error);
     state = "PENDING";
     reason = "None";
@@ -90,9 +94,10 @@ class FakeSlurm {
     if (state.empty()) {
       return Failed("slurm_load_jobs error: Invalid job id specified");
     }
-    return Printed(absl::StrCat("JobId=", id, " JobState=", state,
-                                " Reason=", reason, " Restarts=", restarts,
-                                " ExitCode=", exit_code, " StdOut=", log_path));
+    return Printed(absl::StrCat(
+        "JobId=", id, " JobState=", state, " Reason=", reason,
+        " Restarts=", restarts, " ExitCode=", exit_code,
+        " NodeList=", nodes.empty() ? "(null)" : nodes, " StdOut=", log_path));
   }
 };
 
@@ -126,12 +131,13 @@ class SlurmExecutorTest : public ::testing::Test {
         },
         &links_);
   }
-  static SlurmExecutorOptions Options() {
+  SlurmExecutorOptions Options() {
     SlurmExecutorOptions options;
     options.script.instance = "1f";
     options.script.worker_binary = "/bin/retort-worker";
     options.script.server = "head:7435";
     options.poll_every = absl::InfiniteDuration();
+    options.clock = &clock_;
     return options;
   }
   static GangSpec Gang() {
@@ -159,6 +165,7 @@ class SlurmExecutorTest : public ::testing::Test {
     return hello;
   }
 
+  retort::testing::FakeClock clock_;
   FakeSlurm slurm_;
   News news_;
   WorkerLinks links_;
@@ -266,6 +273,28 @@ TEST_F(SlurmExecutorTest, AsksNothingOfASlurmThatIsKnownNotToAnswer) {
   EXPECT_THAT(executor_->Start(Gang()), IsOk());
 }
 
+TEST_F(SlurmExecutorTest, AfterOneStartWithoutAnAnswerOthersWaitForAPoll) {
+  slurm_.sbatch_error = "sbatch: error: Unable to contact slurm controller";
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(executor_->Start(Gang()),
+                StatusIs(absl::StatusCode::kUnavailable));
+  }
+  EXPECT_THAT(slurm_.commands, ElementsAre(HasSubstr("sbatch")));
+  slurm_.sbatch_error.clear();
+  executor_->Poll();
+  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+}
+
+TEST_F(SlurmExecutorTest, AfterOneSlowStartOthersWaitForAPoll) {
+  slurm_.on_sbatch = [this] { clock_.Advance(absl::Seconds(8)); };
+  EXPECT_THAT(executor_->Start(Gang()), IsOkAndHolds("7"));
+  EXPECT_THAT(executor_->Start(Gang()),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(slurm_.commands, ElementsAre(HasSubstr("sbatch")));
+  executor_->Poll();
+  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+}
+
 TEST_F(SlurmExecutorTest, WhatSlurmWillNeverTakeIsInvalid) {
   slurm_.sbatch_error =
       "sbatch: error: Batch job submission failed: Invalid partition name "
@@ -306,6 +335,34 @@ TEST_F(SlurmExecutorTest, GangThatWaitsIsTakenOutOfTheQueue) {
   executor_->Poll();
   ASSERT_EQ(news_.exits.size(), 1u);
   EXPECT_FALSE(news_.exits[0].cancelled) << "it was us";
+  EXPECT_EQ(news_.exits[0].ToString(),
+            "Slurm: cancelled while it waited in the queue");
+}
+
+TEST_F(SlurmExecutorTest, GangThatStartsWhileItIsWithdrawnCanBeKilled) {
+  ASSERT_THAT(executor_->Start(Gang()), IsOk());
+  executor_->Terminate(kSubject, 3);
+  executor_->Poll();
+  ASSERT_THAT(slurm_.commands, Contains("scancel --state=PENDING 7"));
+  slurm_.state = "RUNNING";
+  slurm_.nodes = "n[1-2]";
+  executor_->Poll();
+  EXPECT_THAT(slurm_.commands, Contains("scancel --signal=TERM 7"));
+  executor_->Kill(kSubject, 3);
+  executor_->Poll();
+  EXPECT_THAT(slurm_.commands, Contains("scancel --signal=KILL 7.0"));
+}
+
+TEST_F(SlurmExecutorTest, GangThatStartsWhileItIsWithdrawnFailsAsItFails) {
+  ASSERT_THAT(executor_->Start(Gang()), IsOk());
+  executor_->Terminate(kSubject, 3);
+  executor_->Poll();
+  slurm_.state = "FAILED";
+  slurm_.nodes = "n[1-2]";
+  slurm_.exit_code = "3:0";
+  executor_->Poll();
+  ASSERT_EQ(news_.exits.size(), 1u);
+  EXPECT_EQ(news_.exits[0].ToString(), "exit code 3");
 }
 
 TEST_F(SlurmExecutorTest, KilledGangEndsAtOnce) {

@@ -16,6 +16,10 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+constexpr Asked kNothing;
+constexpr Asked kWithdraw = {.withdraw = true};
+constexpr Asked kKill = {.kill = true};
+
 JobInfo Info(const std::string& state, int restarts = 0) {
   JobInfo job;
   job.state = state;
@@ -68,6 +72,7 @@ TEST(SlurmJobTest, ReadsWhatScontrolShows) {
   EXPECT_EQ(job.signal, 0);
   EXPECT_EQ(job.restarts, 0);
   EXPECT_EQ(job.log_path, "/tmp/st/out.log");
+  EXPECT_TRUE(job.placed);
 }
 
 TEST(SlurmJobTest, KeepsSpacesOfAValueAndTheFirstOfEachName) {
@@ -83,17 +88,28 @@ TEST(SlurmJobTest, KeepsSpacesOfAValueAndTheFirstOfEachName) {
   EXPECT_EQ(PhaseOf(job), Phase::kRequeued);
 }
 
+TEST(SlurmJobTest, SaysWhetherTheJobEverHadNodes) {
+  RETORT_ASSERT_OK_AND_ASSIGN(
+      const JobInfo job,
+      ParseJob("JobId=3 JobState=CANCELLED Reason=Resources Restarts=0 "
+               "ExitCode=0:0 RunTime=00:00:00 NodeList= NumNodes=2-2"));
+  EXPECT_FALSE(job.placed);
+}
+
 TEST(SlurmJobTest, RefusesWhatIsNoJob) {
   EXPECT_THAT(ParseJob("No jobs in the system\n"),
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST(SlurmAccountTest, ReadsTheLastRunAndWhoCancelledIt) {
-  const auto job = ParseAccount("NODE_FAIL|0:0\nCANCELLED by 1001|0:15\n");
+  const auto job =
+      ParseAccount("NODE_FAIL|0:0|n2\nCANCELLED by 1001|0:15|n1\n");
   ASSERT_TRUE(job.has_value());
   EXPECT_EQ(job->state, "CANCELLED");
   EXPECT_EQ(job->by, "uid 1001");
   EXPECT_EQ(job->signal, 15);
+  EXPECT_TRUE(job->placed);
+  EXPECT_FALSE(ParseAccount("CANCELLED by 0|0:0|None assigned\n")->placed);
   EXPECT_FALSE(ParseAccount("Slurm accounting storage is disabled\n"));
 }
 
@@ -178,6 +194,31 @@ TEST(SlurmLogTest, NamesTheRankThatWentFirst) {
   EXPECT_EQ(failure->signal, 0);
 }
 
+TEST(SlurmLogTest, RankThatFoundOthersGoneIsNotToBlame) {
+  const auto failure = FirstFailure(
+      "retort: slurm job 2 (epoch 1) on n[1-3]\n"
+      "srun: error: n1: task 0: Exited with exit code 14\n"
+      "srun: launch/slurm: _step_signal: Terminating StepId=2.0\n"
+      "srun: error: n3: task 2: Exited with exit code 14\n"
+      "srun: error: n2: task 1: Killed\n",
+      2);
+  ASSERT_TRUE(failure.has_value());
+  EXPECT_EQ(failure->rank, 1);
+  EXPECT_EQ(failure->node, "n2");
+  EXPECT_EQ(failure->signal, 9);
+}
+
+TEST(SlurmLogTest, RankThatFoundOthersGoneIsNamedIfThereIsNoOther) {
+  const auto failure = FirstFailure(
+      "srun: error: n2: tasks 1-2: Exited with exit code 14\n"
+      "srun: error: n1: task 0: Exited with exit code 14\n"
+      "srun: error: Node failure on n3\n",
+      2);
+  ASSERT_TRUE(failure.has_value());
+  EXPECT_EQ(failure->rank, 1);
+  EXPECT_EQ(failure->code, 14);
+}
+
 TEST(SlurmLogTest, KnowsSignalsByTheirNames) {
   const auto killed = FirstFailure("srun: error: n2: tasks 4-7: Killed\n", 2);
   ASSERT_TRUE(killed.has_value());
@@ -205,7 +246,7 @@ TEST(SlurmExitTest, FailureIsTheRanks) {
   failure.rank = 1;
   failure.node = "n2";
   failure.code = 3;
-  const ExitStatus exit = ExitOf(job, failure, {}, false);
+  const ExitStatus exit = ExitOf(job, failure, {}, kNothing);
   EXPECT_EQ(exit.ToString(), "rank 1 on n2: exit code 3");
   EXPECT_FALSE(exit.lost_node || exit.time_limit || exit.cancelled);
 }
@@ -213,7 +254,7 @@ TEST(SlurmExitTest, FailureIsTheRanks) {
 TEST(SlurmExitTest, WithoutALogTheScriptsCodeSaysTheSignal) {
   JobInfo job = Info("FAILED");
   job.code = 137;
-  const ExitStatus exit = ExitOf(job, std::nullopt, {}, false);
+  const ExitStatus exit = ExitOf(job, std::nullopt, {}, kNothing);
   EXPECT_EQ(exit.signal, 9);
   EXPECT_EQ(exit.rank, -1);
 }
@@ -223,7 +264,7 @@ TEST(SlurmExitTest, SaysThatTheDataFolderIsNotShared) {
       const JobInfo job,
       ParseJob("JobId=1 JobState=FAILED Reason=JobLaunchFailure Restarts=0 "
                "ExitCode=0:53 StdOut=/data/jobs/j/worker.log"));
-  EXPECT_EQ(ExitOf(job, std::nullopt, {}, false).ToString(),
+  EXPECT_EQ(ExitOf(job, std::nullopt, {}, kNothing).ToString(),
             "Slurm: the node could not open /data/jobs/j/worker.log; is "
             "data_dir on a file system that all nodes have at this path?");
 }
@@ -231,7 +272,7 @@ TEST(SlurmExitTest, SaysThatTheDataFolderIsNotShared) {
 TEST(SlurmExitTest, NodeFailureIsNobodysFault) {
   JobInfo job = Info("NODE_FAIL");
   job.reason = "NodeDown";
-  const ExitStatus exit = ExitOf(job, std::nullopt, {DownNode()}, false);
+  const ExitStatus exit = ExitOf(job, std::nullopt, {DownNode()}, kNothing);
   EXPECT_TRUE(exit.lost_node);
   EXPECT_EQ(exit.words,
             "Slurm: NODE_FAIL (node n2: DOWN+NOT_RESPONDING, Not responding)");
@@ -240,39 +281,61 @@ TEST(SlurmExitTest, NodeFailureIsNobodysFault) {
 TEST(SlurmExitTest, RankThatFailedBecauseItsNodeWentIsNobodysFault) {
   RankFailure failure;
   failure.code = 1;
-  const ExitStatus exit = ExitOf(Info("FAILED"), failure, {DownNode()}, false);
+  const ExitStatus exit =
+      ExitOf(Info("FAILED"), failure, {DownNode()}, kNothing);
   EXPECT_TRUE(exit.lost_node);
   EXPECT_THAT(exit.words, HasSubstr("node n2"));
 }
 
 TEST(SlurmExitTest, RequeuedJobHasEnded) {
-  const ExitStatus exit = ExitOf(Info("PENDING", 1), std::nullopt, {}, false);
+  const ExitStatus exit =
+      ExitOf(Info("PENDING", 1), std::nullopt, {}, kNothing);
   EXPECT_TRUE(exit.lost_node);
   EXPECT_EQ(exit.words, "Slurm: requeued the job");
-  EXPECT_TRUE(ExitOf(Info("COMPLETED", 1), std::nullopt, {}, false).lost_node)
+  EXPECT_TRUE(
+      ExitOf(Info("COMPLETED", 1), std::nullopt, {}, kNothing).lost_node)
       << "its second run did nothing";
 }
 
 TEST(SlurmExitTest, TellsTimeLimitCancelAndOurOwnKill) {
-  EXPECT_TRUE(ExitOf(Info("TIMEOUT"), std::nullopt, {}, false).time_limit);
-  EXPECT_TRUE(ExitOf(Info("DEADLINE"), std::nullopt, {}, false).time_limit);
+  EXPECT_TRUE(ExitOf(Info("TIMEOUT"), std::nullopt, {}, kNothing).time_limit);
+  EXPECT_TRUE(ExitOf(Info("DEADLINE"), std::nullopt, {}, kNothing).time_limit);
   JobInfo cancelled = Info("CANCELLED");
   cancelled.by = "uid 1001";
-  const ExitStatus theirs = ExitOf(cancelled, std::nullopt, {}, false);
+  const ExitStatus theirs = ExitOf(cancelled, std::nullopt, {}, kNothing);
   EXPECT_TRUE(theirs.cancelled);
   EXPECT_EQ(theirs.words, "Slurm: CANCELLED (by uid 1001)");
-  const ExitStatus ours = ExitOf(cancelled, std::nullopt, {}, true);
+  const ExitStatus ours = ExitOf(cancelled, std::nullopt, {}, kKill);
   EXPECT_FALSE(ours.cancelled);
   EXPECT_EQ(ours.signal, 9);
-  EXPECT_TRUE(ExitOf(Info("PREEMPTED"), std::nullopt, {}, false).lost_node);
+  EXPECT_TRUE(ExitOf(Info("PREEMPTED"), std::nullopt, {}, kNothing).lost_node);
   const ExitStatus memory =
-      ExitOf(Info("OUT_OF_MEMORY"), std::nullopt, {}, false);
+      ExitOf(Info("OUT_OF_MEMORY"), std::nullopt, {}, kNothing);
   EXPECT_EQ(memory.signal, 9);
   EXPECT_THAT(memory.words, HasSubstr("OUT_OF_MEMORY"));
 }
 
+TEST(SlurmExitTest, WithdrawnJobThatNeverRanIsNoCrash) {
+  JobInfo job = Info("CANCELLED");
+  job.placed = false;
+  for (const Asked& asked : {kWithdraw, kKill}) {
+    const ExitStatus exit = ExitOf(job, std::nullopt, {}, asked);
+    EXPECT_EQ(exit.ToString(), "Slurm: cancelled while it waited in the queue");
+    EXPECT_TRUE(exit.lost_node);
+    EXPECT_FALSE(exit.cancelled);
+  }
+  EXPECT_TRUE(ExitOf(job, std::nullopt, {}, kNothing).cancelled);
+}
+
+TEST(SlurmExitTest, JobThatStartedBeforeItCouldBeWithdrawnEndsByItself) {
+  JobInfo job = Info("FAILED");
+  job.code = 3;
+  EXPECT_EQ(ExitOf(job, std::nullopt, {}, kWithdraw).ToString(), "exit code 3");
+  EXPECT_TRUE(ExitOf(Info("CANCELLED"), std::nullopt, {}, kWithdraw).cancelled);
+}
+
 TEST(SlurmExitTest, SuccessIsExitCodeZero) {
-  const ExitStatus exit = ExitOf(Info("COMPLETED"), std::nullopt, {}, true);
+  const ExitStatus exit = ExitOf(Info("COMPLETED"), std::nullopt, {}, kKill);
   EXPECT_EQ(exit.ToString(), "exit code 0");
 }
 
