@@ -42,18 +42,19 @@ TEST_P(StopSignalTest, ServiceEndsWellAndTheNextStartGoesOn) {
   EXPECT_LT(absl::Now() - asked, absl::Seconds(30));
   EXPECT_THAT(service_.log(), HasSubstr(Said()));
   EXPECT_TRUE(AwaitGone(worker));
-  EXPECT_TRUE(follow.Wait(ServiceProcess::kPatience).has_value())
-      << "who follows is let go";
   const std::vector<int64_t> steps = service_.CheckpointsOnDisk("run");
   ASSERT_FALSE(steps.empty());
   const std::string at =
       absl::StrCat("at step ", steps.back(), "; its checkpoint is written");
   EXPECT_THAT(WorkerLog(), HasSubstr(at)) << "not a step is lost";
-  service_.Start();
+  service_.Start(service_.grpc_address());
   ExpectSameResult(/*attempts=*/2);
   EXPECT_THAT(WorkerLog(),
               HasSubstr(absl::StrCat("resumed from the checkpoint of step ",
                                      steps.back(), "\n")));
+  EXPECT_EQ(follow.Wait(ServiceProcess::kPatience), 0) << Slurp(followed);
+  EXPECT_THAT(Slurp(followed), HasSubstr("ends: SUCCEEDED"))
+      << "who follows goes on with the next server";
   EXPECT_THAT(service_.Events("run"), HasSubstr(at));
 }
 
