@@ -1,6 +1,7 @@
 #include "client/spec_file.h"
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/duration.pb.h>
 #include <yaml-cpp/yaml.h>
 
 #include <iostream>
@@ -15,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "client/call_status.h"
 #include "client/names.h"
 #include "core/base/file.h"
@@ -225,10 +227,31 @@ absl::Status MergeField(const YAML::Node& node, const FieldDescriptor* field,
   return MergeValue(node, field, place, message);
 }
 
+// "90s", "30m", "48h" or "1h30m"; what the JSON form prints ("259200s") too.
+absl::Status ParseTime(const YAML::Node& node, const Place& place,
+                       google::protobuf::Duration* duration) {
+  absl::Duration parsed;
+  if (!node.IsScalar() || !absl::ParseDuration(node.Scalar(), &parsed) ||
+      parsed == absl::InfiniteDuration() ||
+      parsed == -absl::InfiniteDuration()) {
+    return place.Error(
+        node, absl::StrCat("must be a time such as 90s, 30m or 48h, not ",
+                           node.IsScalar() ? Quoted(node) : "a list"));
+  }
+  absl::Duration rest;
+  duration->set_seconds(absl::IDivDuration(parsed, absl::Seconds(1), &rest));
+  duration->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  return absl::OkStatus();
+}
+
 absl::Status MergeMessage(const YAML::Node& node, const Place& place,
                           Message* message) {
   if (node.IsNull()) return absl::OkStatus();
   const Descriptor* type = message->GetDescriptor();
+  if (auto* duration = dynamic_cast<google::protobuf::Duration*>(message);
+      duration != nullptr && !node.IsMap()) {
+    return ParseTime(node, place, duration);
+  }
   if (!node.IsMap()) {
     return place.Error(
         node, absl::StrCat("must be a group of fields, not ",
@@ -350,8 +373,14 @@ absl::StatusOr<int> ParseEnumName(const std::string& text,
 absl::Status MergeYaml(absl::string_view text, const std::string& source,
                        Message* message) {
   try {
-    const YAML::Node root = YAML::Load(std::string(text));
-    return MergeMessage(root, Place(source, true), message);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() > 1) {
+      return SpecError(absl::StrCat(
+          source, ":", documents[1].Mark().line + 1,
+          ": is a second document; give one, in a file of its own"));
+    }
+    return MergeMessage(documents.empty() ? YAML::Node() : documents[0],
+                        Place(source, true), message);
   } catch (const YAML::Exception& e) {
     return SpecError(absl::StrCat(source, ":", e.mark.line + 1,
                                   ": not valid YAML: ", e.msg));

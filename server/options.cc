@@ -67,8 +67,14 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
 absl::Status ReadYaml(const std::string& yaml, const std::string& source,
                       ServerOptions* options) {
   const auto readers = Readers(options);
-  const YAML::Node root = YAML::Load(yaml);
-  if (root.IsNull()) return absl::OkStatus();
+  const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
+  if (documents.empty() || documents[0].IsNull()) return absl::OkStatus();
+  const YAML::Node root = documents[0];
+  if (documents.size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ":", documents[1].Mark().line + 1,
+                     ": does not belong to the options before it"));
+  }
   if (!root.IsMap()) {
     return absl::InvalidArgumentError(
         absl::StrCat(source, ": is not a list of `option: value` lines"));

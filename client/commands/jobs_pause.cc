@@ -1,15 +1,41 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "client/commands/commands.h"
 #include "client/commands/job_call.h"
+#include "core/base/status_macros.h"
 
 namespace retort::client {
 namespace {
 
-absl::Status PauseJob(Context* context, const std::string& name) {
+constexpr absl::Duration kLook = absl::Milliseconds(300);
+
+// Returns once the job's worker has ended.
+absl::Status AwaitPaused(Context* context, const std::string& name) {
+  auto stub = context->NewStub<v1::JobService>();
+  v1::GetJobRequest request;
+  request.set_name(context->Job(name));
+  while (true) {
+    v1::Job job;
+    RETORT_RETURN_IF_ERROR(
+        context->Call(*stub, &v1::JobService::Stub::GetJob, request, &job));
+    if (job.state() != v1::Job::STATE_PAUSING) return absl::OkStatus();
+    absl::SleepFor(kLook);
+  }
+}
+
+absl::Status PauseJob(Context* context, const std::string& name, bool wait) {
   v1::PauseJobRequest request;
   request.set_name(context->Job(name));
+  if (wait) {
+    auto stub = context->NewStub<v1::JobService>();
+    v1::Job job;
+    RETORT_RETURN_IF_ERROR(
+        context->Call(*stub, &v1::JobService::Stub::PauseJob, request, &job));
+    RETORT_RETURN_IF_ERROR(AwaitPaused(context, name));
+    // Said again it changes nothing, and tells how it ended.
+  }
   return CallForJob(context, &v1::JobService::Stub::PauseJob, request,
                     [](const v1::Job& job) {
                       const std::string id = ShortName(job.name());
@@ -23,11 +49,13 @@ absl::Status PauseJob(Context* context, const std::string& name) {
 
 void AddJobsPause(CLI::App* parent, Context* context) {
   auto name = std::make_shared<std::string>();
+  auto wait = std::make_shared<bool>(false);
   CLI::App* command =
       AddCommand(parent, context, "pause",
                  "Put a job on hold; a running one writes a checkpoint first",
-                 [=] { return PauseJob(context, *name); });
+                 [=] { return PauseJob(context, *name, *wait); });
   command->add_option("JOB", *name, "Id or full name")->required();
+  command->add_flag("--wait", *wait, "Until it is on hold");
   command->footer(
       "Estimates and evaluations have no checkpoint: they start again when "
       "resumed.\nExample:\n  retort jobs pause my-teacher");

@@ -132,8 +132,13 @@ absl::StatusOr<TokenEntry> ParseEntry(const YAML::Node& node,
 
 absl::StatusOr<std::vector<TokenEntry>> ParseRoot(const std::string& yaml,
                                                   const std::string& source) {
-  const YAML::Node root = YAML::Load(yaml);
+  const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
+  const YAML::Node root = documents.empty() ? YAML::Node() : documents[0];
   std::vector<TokenEntry> entries;
+  if (documents.size() > 1) {
+    // What follows the list is no part of it, and would be dropped.
+    return Wrong(source, documents[1], "does not belong to the list before it");
+  }
   if (root.IsNull()) return entries;
   if (!root.IsSequence()) {
     return Wrong(source, root,

@@ -182,9 +182,9 @@ absl::Status JobStore::LookForCheckpoints(const std::string& name) {
   for (const int64_t step : steps) {
     const std::string path = dir.checkpoint_dir(step);
     const auto hash = base::Sha256File(path + "/manifest.json");
-    const bool recorded = std::any_of(
-        known.begin(), known.end(),
-        [&](const v1::Checkpoint& c) { return c.step() == step; });
+    const bool recorded =
+        std::any_of(known.begin(), known.end(),
+                    [&](const v1::Checkpoint& c) { return c.step() == step; });
     // One that cannot be read is for the worker to pass over, aloud.
     if (recorded || !hash.ok()) continue;
     v1::Checkpoint found;

@@ -96,6 +96,31 @@ TEST(SpecFileTest, RefusesValuesOfTheWrongType) {
               StatusIs(kInvalid, HasSubstr("true or false")));
 }
 
+TEST(SpecFileTest, TakesTimesAsPeopleAndTheProgramWriteThem) {
+  for (const auto& [text, seconds] :
+       {std::pair("259200s", 259200), std::pair("90s", 90),
+        std::pair("1h30m", 5400), std::pair("{seconds: 7}", 7)}) {
+    v1::Job job;
+    const std::string yaml =
+        absl::StrCat("spec: {resources: {time_limit: ", text, "}}");
+    ASSERT_THAT(MergeYaml(yaml, "f", &job), IsOk());
+    EXPECT_EQ(job.spec().resources().time_limit().seconds(), seconds) << text;
+  }
+  v1::Job job;
+  EXPECT_THAT(
+      std::string(MergeYaml("spec: {resources: {time_limit: 10}}", "f", &job)
+                      .message()),
+      HasSubstr("must be a time such as 90s, 30m or 48h, not '10'"));
+}
+
+TEST(SpecFileTest, RefusesASecondDocument) {
+  v1::Job job;
+  EXPECT_THAT(
+      std::string(
+          MergeYaml("priority: 1\n---\npriority: 2\n", "f", &job).message()),
+      HasSubstr("f:3: is a second document"));
+}
+
 TEST(SpecFileTest, RefusesNumbersOutOfRange) {
   EXPECT_THAT(Parse("priority: 3000000000"), StatusIs(kInvalid));
   EXPECT_THAT(Parse("spec: {distill: {training: {seed: -1}}}"),

@@ -141,6 +141,9 @@ TEST(TokenFileTest, NamesLineAndRemedyOfAWrongEntry) {
       {good + Entry("\"two words\"", "t2"), "visible"},
       {good + Entry("alice", "t2"), "the name alice is there twice"},
       {good + Entry("bob", "t1"), "twice; keep one"},
+      {good + "garbage:\n", "f:"},
+      {good + "garbage:\n" + Entry("bob", "t2"), "f:"},
+      {good + "---\n" + Entry("bob", "t2"), "does not belong to the list"},
       {"- [", "f:1"},
   };
   for (const auto& one : cases) {

@@ -328,7 +328,7 @@ TEST_F(RunningJobsTest, HoldsItsOwnSleepAgainstNobody) {
 TEST_F(RunningJobsTest, EndsAGangOfWhichAStreamStaysBroken) {
   StartPair();
   running_->Detached(kName, Epoch(), 1);
-  for (int i = 0; i < 11; ++i) {
+  for (int i = 0; i < 16; ++i) {
     clock_.Advance(absl::Minutes(1));
     Beat(0);
     running_->CheckTimeLimits();
