@@ -636,7 +636,7 @@ TEST_F(SchedulerTest, AWorkerLostWhilePausingLeavesAPausedJob) {
 TEST_F(SchedulerTest, KillsAPausingWorkerThatDoesNotListen) {
   const std::string name = Running("a");
   Pause(name);
-  clock_.Advance(absl::Minutes(14));
+  clock_.Advance(absl::Minutes(9));
   scheduler_->RunOnce();
   EXPECT_THAT(executor_.killed(), IsEmpty());
   clock_.Advance(absl::Minutes(2));
