@@ -16,6 +16,7 @@
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
 #include "server/auth/listen_policy.h"
+#include "server/base/host_name.h"
 
 namespace retort {
 namespace {
@@ -193,9 +194,7 @@ std::string DefaultWorkerAddress(const std::string& worker_listen) {
   if (address->host != "0.0.0.0" && address->host != "::") {
     return worker_listen;
   }
-  char host[256] = "localhost";
-  ::gethostname(host, sizeof(host) - 1);
-  return absl::StrCat(host, ":", address->port);
+  return absl::StrCat(service::HostName(), ":", address->port);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/base/version.h"
+#include "server/base/host_name.h"
 #include "server/base/resource_name.h"
 #include "server/batching/deployment_manager.h"
 #include "server/registry/deployment_store.h"
@@ -22,11 +23,6 @@ namespace {
 
 // Requests in flight may take so long to end when the server stops.
 constexpr absl::Duration kStopGrace = absl::Seconds(5);
-
-std::string HostName() {
-  char name[256] = {};
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
-}
 
 batching::DeploymentManagerOptions ManagerOptions(const ServingDeps& deps) {
   batching::DeploymentManagerOptions options;
@@ -98,7 +94,7 @@ class ServingImpl : public Serving {
     rpc::ClusterServiceDeps cluster;
     cluster.version = kVersion;
     cluster.executor = deps_.executor->name();
-    cluster.node = HostName();
+    cluster.node = service::HostName();
     cluster.clock = deps_.clock;
     cluster.scheduler = scheduler;
     cluster.deployments = &manager_;

@@ -18,6 +18,7 @@
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
+#include "server/base/host_name.h"
 #include "server/executor/cgroup.h"
 
 namespace retort::executor {
@@ -46,11 +47,6 @@ std::vector<std::string> Devices(int count) {
   return devices;
 }
 
-std::string HostName() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
-}
-
 // What a process starts with beside its arguments. `device`: its GPU, if any.
 std::vector<std::pair<std::string, std::string>> WorkerEnvironment(
     const GangSpec& spec, const std::string& device) {
@@ -76,7 +72,7 @@ LocalExecutor::LocalExecutor(const LocalExecutorOptions& options,
                              WorkerLinks* links)
     : options_(options),
       links_(links),
-      node_(HostName()),
+      node_(service::HostName()),
       cgroup_parent_(FindCgroupParent()),
       devices_(Devices(options.gpus)),
       wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
