@@ -11,8 +11,17 @@
 
 namespace retort::client {
 
-// Makes a call that answers with a job, and prints that: as JSON, or as the
-// line that `say` makes of it.
+// Prints a job: as JSON, or as the line that `say` makes of it.
+inline void SayJob(const Context& context, const v1::Job& job,
+                   absl::FunctionRef<std::string(const v1::Job&)> say) {
+  if (context.options.json) {
+    PrintJson(job);
+  } else {
+    puts(say(job).c_str());
+  }
+}
+
+// Makes a call that answers with a job, and prints that.
 template <typename Request>
 absl::Status CallForJob(Context* context,
                         grpc::Status (v1::JobService::Stub::*method)(
@@ -22,11 +31,7 @@ absl::Status CallForJob(Context* context,
   const auto stub = context->NewStub<v1::JobService>();
   v1::Job job;
   RETORT_RETURN_IF_ERROR(context->Call(*stub, method, request, &job));
-  if (context->options.json) {
-    PrintJson(job);
-  } else {
-    puts(say(job).c_str());
-  }
+  SayJob(*context, job, say);
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include "absl/time/clock.h"
 #include "client/commands/commands.h"
 #include "client/commands/job_call.h"
+#include "client/spec_file.h"
 #include "core/base/status_macros.h"
 
 namespace retort::client {
@@ -11,38 +12,36 @@ namespace {
 
 constexpr absl::Duration kLook = absl::Milliseconds(300);
 
-// Returns once the job's worker has ended.
-absl::Status AwaitPaused(Context* context, const std::string& name) {
-  auto stub = context->NewStub<v1::JobService>();
-  v1::GetJobRequest request;
-  request.set_name(context->Job(name));
-  while (true) {
-    v1::Job job;
-    RETORT_RETURN_IF_ERROR(
-        context->Call(*stub, &v1::JobService::Stub::GetJob, request, &job));
-    if (job.state() != v1::Job::STATE_PAUSING) return absl::OkStatus();
-    absl::SleepFor(kLook);
-  }
+std::string PausedText(const v1::Job& job) {
+  const std::string id = ShortName(job.name());
+  return job.state() == v1::Job::STATE_PAUSED
+             ? absl::StrCat("paused ", id)
+             : absl::StrCat("asked ", id, " to pause");
 }
 
 absl::Status PauseJob(Context* context, const std::string& name, bool wait) {
   v1::PauseJobRequest request;
   request.set_name(context->Job(name));
-  if (wait) {
-    auto stub = context->NewStub<v1::JobService>();
-    v1::Job job;
+  const auto stub = context->NewStub<v1::JobService>();
+  v1::Job job;
+  RETORT_RETURN_IF_ERROR(
+      context->Call(*stub, &v1::JobService::Stub::PauseJob, request, &job));
+  v1::GetJobRequest again;
+  again.set_name(request.name());
+  while (wait && job.state() == v1::Job::STATE_PAUSING) {
+    absl::SleepFor(kLook);
     RETORT_RETURN_IF_ERROR(
-        context->Call(*stub, &v1::JobService::Stub::PauseJob, request, &job));
-    RETORT_RETURN_IF_ERROR(AwaitPaused(context, name));
-    // Said again it changes nothing, and tells how it ended.
+        context->Call(*stub, &v1::JobService::Stub::GetJob, again, &job));
   }
-  return CallForJob(context, &v1::JobService::Stub::PauseJob, request,
-                    [](const v1::Job& job) {
-                      const std::string id = ShortName(job.name());
-                      return job.state() == v1::Job::STATE_PAUSED
-                                 ? absl::StrCat("paused ", id)
-                                 : absl::StrCat("asked ", id, " to pause");
-                    });
+  if (wait && job.state() != v1::Job::STATE_PAUSED) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        ShortName(job.name()), " was not paused: it is ",
+        ShortEnumName(
+            *v1::Job::State_descriptor()->FindValueByNumber(job.state())),
+        " now"));
+  }
+  SayJob(*context, job, PausedText);
+  return absl::OkStatus();
 }
 
 }  // namespace
