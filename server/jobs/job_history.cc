@@ -180,13 +180,14 @@ absl::Status JobStore::LookForCheckpoints(const std::string& name) {
   RETORT_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
                           dir.ListCheckpoints());
   for (const int64_t step : steps) {
-    const std::string path = dir.checkpoint_dir(step);
-    const auto hash = base::Sha256File(path + "/manifest.json");
     const bool recorded =
         std::any_of(known.begin(), known.end(),
                     [&](const v1::Checkpoint& c) { return c.step() == step; });
+    if (recorded) continue;
+    const std::string path = dir.checkpoint_dir(step);
+    const auto hash = base::Sha256File(path + "/manifest.json");
     // One that cannot be read is for the worker to pass over, aloud.
-    if (recorded || !hash.ok()) continue;
+    if (!hash.ok()) continue;
     v1::Checkpoint found;
     found.set_step(step);
     found.set_sha256(*hash);
