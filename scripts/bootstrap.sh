@@ -5,7 +5,8 @@
 #   scripts/bootstrap.sh [--cuda] [--lint] [--tests] [--no-apt] [--help]
 #
 #   --cuda    also unpack the CUDA side of LibTorch (several GB more)
-#   --lint    also set up what the lint tests use (clang-format, buf)
+#   --lint    also set up what the lint tests use (clang-format, buf,
+#             Kubernetes' schema)
 #   --tests   also install what the integration tests use (Slurm)
 #   --no-apt  do not install distribution packages (they must be there)
 #
@@ -31,7 +32,7 @@ while [ $# -gt 0 ]; do
     --lint) lint=1 ;;
     --tests) tests=1 ;;
     --no-apt) apt=0 ;;
-    -h|--help) sed -n '2,15p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,16p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) die "unknown option '$1'; see scripts/bootstrap.sh --help" ;;
   esac
   shift
@@ -47,7 +48,7 @@ packages=(
   dataset-fashion-mnist python3
 )
 
-[ "$lint" = 0 ] || packages+=(clang-format)
+[ "$lint" = 0 ] || packages+=(clang-format python3-yaml python3-jsonschema)
 # Its services need not run: tests start their own (tests/support/slurm_cluster.h).
 [ "$tests" = 0 ] || packages+=(slurm-wlm munge)
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
@@ -183,9 +184,20 @@ install_buf() {
   printf '%s\n' "$version" > "$deps/tools/buf.version"
 }
 
+# What the API server of this version takes, which tests/lint/deploy.py asks.
+install_kubernetes_schema() {
+  local schema="$deps/tools/kubernetes-1.31.json" wheel
+  [ ! -f "$schema" ] || { say "Kubernetes' schema: there"; return; }
+  mkdir -p "$cache" "$deps/tools"
+  wheel=$(fetch_wheel kubernetes-validate 1.37.0 85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9 any)
+  unzip -p "$wheel" kubernetes_validate/kubernetes-json-schema/v1.31.0-local-strict/_definitions.json > "$schema.part" ||
+    die "could not unpack $wheel (is the disk full?)"
+  mv "$schema.part" "$schema"
+}
+
 say "Retort set-up: packages, then LibTorch 2.11.0 ($([ $cuda = 1 ] && echo CUDA || echo CPU only))"
 start=$(date +%s)
 install_packages
 install_libtorch
-[ "$lint" = 0 ] || install_buf
+[ "$lint" = 0 ] || { install_buf; install_kubernetes_schema; }
 say "ready in $(( $(date +%s) - start )) s"

@@ -1,5 +1,8 @@
 #include "server/make_executor.h"
 
+#include <cstdlib>
+
+#include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "server/executor/local_executor.h"
@@ -26,6 +29,12 @@ absl::StatusOr<std::unique_ptr<executor::Executor>> MakeSlurm(
     const ServerOptions& options, executor::WorkerLinks* links) {
   RETORT_ASSIGN_OR_RETURN(const std::string folder,
                           executor::slurm::FindPrograms(options.slurm_bin));
+  if (options.tls.enabled() && std::getenv("RETORT_WORKER_CA") == nullptr) {
+    RETORT_LOG(warn,
+               "workers will dial in the clear, which --worker_listen refuses: "
+               "set RETORT_WORKER_CA to the CA's path as the nodes see it "
+               "(docs/security.md)");
+  }
   executor::SlurmExecutorOptions slurm;
   // The data folder is what makes a service: one that is moved to another
   // machine finds its jobs again.

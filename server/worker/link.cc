@@ -308,7 +308,11 @@ grpc::Status Link::ReadOneStream() {
     RETORT_LOG(warn, "lost the server ({}); working on, dialling again",
                status.error_message());
     handler_->OnDetached();
+  } else if (!spoke && !wanted && status.error_message() != last_failure_) {
+    RETORT_LOG(warn, "cannot reach {} ({}); dialling again", options_.server,
+               status.error_message());
   }
+  last_failure_ = spoke ? "" : status.error_message();
   return status;
 }
 

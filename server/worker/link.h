@@ -149,6 +149,7 @@ class Link : public Outbox {
 
   const LinkOptions options_;
   LinkHandler* const handler_;
+  std::string last_failure_;  // to attach; of the reader's thread alone
   std::atomic<int64_t> step_{0};
   // Written in this order and read in the other, so that what is read with a
   // new activity is not of the one before.

@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "tests/integration/training_run.h"
 #include "tests/support/slurm_cluster.h"
+#include "tests/support/test_ca.h"
 
 namespace retort::testing {
 namespace {
@@ -109,23 +110,26 @@ TEST_F(SlurmTest, JobOnANodeIsTheSameAsOnThisMachine) {
 
 TEST_F(SlurmTest, GangOfTwoTrainsOnTwoNodes) {
   StartGangOfTwo();
-  EXPECT_EQ(cluster_->NodesOf(SlurmId("run")),
-            (std::vector<std::string>{"n1", "n2"}));
+  EXPECT_EQ(cluster_->NodesOf(SlurmId("run")).size(), 2u);
   ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED") << WorkerLog();
 }
 
 TEST_F(SlurmTest, KilledRankIsNamedAndTheGangGoesOnFromItsCheckpoint) {
   StartGangOfTwo();
   Freeze("run");
-  const std::vector<pid_t> on_n2 = cluster_->ProcessesOn("n2");
+  // Which two nodes it has depends on which the job before has left by now.
+  const std::vector<std::string> nodes = cluster_->NodesOf(SlurmId("run"));
+  ASSERT_EQ(nodes.size(), 2u);
+  const std::vector<pid_t> on_second = cluster_->ProcessesOn(nodes[1]);
   for (const pid_t pid : cluster_->Workers("projects/default/jobs/run")) {
     const bool there =
-        std::find(on_n2.begin(), on_n2.end(), pid) != on_n2.end();
+        std::find(on_second.begin(), on_second.end(), pid) != on_second.end();
     kill(pid, there ? SIGKILL : SIGCONT);
   }
   ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED") << WorkerLog();
-  EXPECT_THAT(service_.Events("run"),
-              HasSubstr("rank 1 on n2: killed by signal 9"));
+  EXPECT_THAT(
+      service_.Events("run"),
+      HasSubstr(absl::StrCat("rank 1 on ", nodes[1], ": killed by signal 9")));
 }
 
 TEST_F(SlurmTest, CancelledJobLeavesSlurm) {
@@ -166,6 +170,75 @@ TEST_F(SlurmTest, GangOfAKilledNodeGoesOnOnOthersFromItsCheckpoint) {
                     HasSubstr("DOWN"), HasSubstr("not counted as a failure")));
   cluster_->StartNode(nodes[1]);
   EXPECT_TRUE(cluster_->AwaitNode(nodes[1], "idle"));
+}
+
+TEST_F(SlurmTest, WorkerThatSlurmHasLostSightOfEndsWhenAnotherTakesItsPlace) {
+  const std::string subject = "projects/default/jobs/run";
+  service_.Start();
+  service_.Submit("run", TinyTeacher(data_->path(), 1000000, 100));
+  ASSERT_GT(service_.AwaitCheckpoint("run"), 0) << service_.log();
+  const std::vector<std::string> nodes = cluster_->NodesOf(SlurmId("run"));
+  const std::vector<pid_t> lost = cluster_->Workers(subject);
+  ASSERT_EQ(nodes.size(), 1u);
+  ASSERT_EQ(lost.size(), 1u);
+  cluster_->KillSlurmd(nodes[0]);
+  // Nobody can kill it any more: it finds out by itself.
+  EXPECT_TRUE(AwaitGone(lost[0])) << service_.log() << WorkerLog();
+  EXPECT_TRUE(cluster_->AwaitNode(nodes[0], "down"));
+  EXPECT_THAT(service_.log(), HasSubstr("(epoch 2, 1 ranks) to Slurm"));
+  ASSERT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+    return absl::StrContains(WorkerLog(), "resumed from the checkpoint");
+  })) << WorkerLog();
+  const std::vector<int64_t> so_far = service_.CheckpointsOnDisk("run");
+  ASSERT_FALSE(so_far.empty());
+  EXPECT_GT(service_.AwaitCheckpoint("run", so_far.back()), 0) << WorkerLog();
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
+  EXPECT_EQ(service_.AwaitEnd("run"), "CANCELLED");
+  cluster_->StartNode(nodes[0]);
+  EXPECT_TRUE(cluster_->AwaitNode(nodes[0], "idle"));
+}
+
+TEST_F(SlurmTest, WorkersDialWithTlsWhereTheyAreToldTheCa) {
+  const TempDir dir;
+  TestCa ca(dir.path(), "ca");
+  const TestCertificate server = ca.Issue("server");
+  const TestCertificate worker = ca.Issue("worker");
+  service_.AddServerOptions(
+      {"--tls_cert", server.cert, "--tls_key", server.key});
+  service_.AddServerOptions({"--tls_client_ca", ca.path()});
+  service_.AddCliOptions(
+      {"--ca", ca.path(), "--cert", worker.cert, "--key", worker.key});
+  // One in the clear does not get in.
+  service_.Start();
+  service_.Submit("run", Spec());
+  EXPECT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
+    return absl::StrContains(WorkerLog(), "dialling again");
+  })) << WorkerLog();
+  EXPECT_THAT(service_.log(), HasSubstr("set RETORT_WORKER_CA"));
+  EXPECT_TRUE(service_.CheckpointsOnDisk("run").empty());
+  EXPECT_EQ(service_.Cli({"jobs", "cancel", "run"}).code, 0);
+  EXPECT_EQ(service_.AwaitEnd("run"), "CANCELLED");
+  EXPECT_EQ(service_.Stop(), 0);
+  setenv("RETORT_WORKER_CA", ca.path().c_str(), 1);
+  setenv("RETORT_WORKER_CERT", worker.cert.c_str(), 1);
+  setenv("RETORT_WORKER_KEY", worker.key.c_str(), 1);
+  service_.Start();
+  for (const char* name :
+       {"RETORT_WORKER_CA", "RETORT_WORKER_CERT", "RETORT_WORKER_KEY"}) {
+    unsetenv(name);
+  }
+  service_.Submit("with-tls", Spec());
+  EXPECT_EQ(service_.AwaitEnd("with-tls"), "SUCCEEDED")
+      << service_.Events("with-tls") << service_.log();
+}
+
+TEST_F(SlurmTest, ExampleOfDeployIsUnderstood) {
+  service_.Start();
+  const json error = service_.Error(
+      3, {"jobs", "submit", "--validate-only", "-f",
+          absl::StrCat(RETORT_SOURCE_DIR, "/deploy/slurm/job.yaml")});
+  EXPECT_THAT(error["message"].get<std::string>(),
+              HasSubstr("projects/default/models/my-teacher"));
 }
 
 TEST_F(SlurmTest, RequeuedJobIsStartedAnewByTheServiceAlone) {

@@ -206,8 +206,10 @@ void SlurmCluster::StartNode(const std::string& node) {
   slurmds_[node] = Daemon(node, {"slurmd", "-D", "-N", node});
 }
 
+void SlurmCluster::KillSlurmd(const std::string& node) { slurmds_.erase(node); }
+
 void SlurmCluster::KillNode(const std::string& node) {
-  slurmds_.erase(node);
+  KillSlurmd(node);
   // Until nothing is left: what is being killed may just be starting more.
   PollUntil(kPatience, [&] {
     const std::vector<pid_t> left = ProcessesOn(node);

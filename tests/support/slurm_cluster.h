@@ -53,6 +53,8 @@ class SlurmCluster {
 
   // The power goes off: slurmd and everything that it started.
   void KillNode(const std::string& node);
+  // slurmd alone dies: what it started runs on, and Slurm loses sight of it.
+  void KillSlurmd(const std::string& node);
   void StartNode(const std::string& node);
   // Waits until Slurm has this node in a state that begins so ("idle").
   bool AwaitNode(const std::string& node, const std::string& state);

@@ -288,7 +288,11 @@ TEST_F(LocalExecutorTest, KillsWhatHasLeftItsProcessGroup) {
   if (FindCgroupParent().empty()) {
     GTEST_SKIP() << "control groups cannot be made here";
   }
-  auto executor = MakeExecutor("setsid sleep 1000 & echo $! > $0.child; wait");
+  // A worker starts nothing before it is in its group: Start() puts it there
+  // at once, long before a real one has read its arguments.
+  auto executor = MakeExecutor(
+      "until grep -q retort-gang- /proc/self/cgroup; do :; done\n"
+      "setsid sleep 1000 & echo $! > $0.child; wait");
   ASSERT_THAT(executor->Start(Gang(1)), IsOk());
   const int64_t child = std::stoll(AwaitFile("worker.child"));
   executor->Kill(kJob, 3);
