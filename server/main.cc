@@ -101,6 +101,8 @@ void AddOptions(ServerOptions* options, CLI::App* app) {
   };
   advanced("--lease", &options->lease,
            "How long workers of jobs work on without a server");
+  advanced("--attach_timeout", &options->attach_timeout,
+           "How long workers may take to attach once they have a place");
   advanced("--hang_timeout", &options->hang_timeout,
            "A worker not heard of for so long hangs");
   advanced("--stall_timeout", &options->stall_timeout,

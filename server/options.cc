@@ -61,6 +61,7 @@ std::map<std::string, std::function<void(const YAML::Node&)>> Readers(
       {"log_level", text(&options->log_level)},
       {"lease", number(&options->lease)},
       {"hang_timeout", number(&options->hang_timeout)},
+      {"attach_timeout", number(&options->attach_timeout)},
       {"stall_timeout", number(&options->stall_timeout)},
   };
 }
@@ -244,7 +245,8 @@ absl::Status ServerOptions::Validate() const {
         "--cpu_slots: is ", cpu_slots, "; must be positive, or 0 for all"));
   }
   for (const auto& [name, seconds] :
-       {std::pair("lease", lease), std::pair("hang_timeout", hang_timeout),
+       {std::pair("lease", lease), std::pair("attach_timeout", attach_timeout),
+        std::pair("hang_timeout", hang_timeout),
         std::pair("stall_timeout", stall_timeout)}) {
     if (!(seconds > 0)) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -286,6 +288,7 @@ std::string ServerOptions::ToYaml() const {
   out << YAML::Key << "http_insecure" << YAML::Value << http_insecure;
   out << YAML::Key << "log_level" << YAML::Value << log_level;
   out << YAML::Key << "lease" << YAML::Value << lease;
+  out << YAML::Key << "attach_timeout" << YAML::Value << attach_timeout;
   out << YAML::Key << "hang_timeout" << YAML::Value << hang_timeout;
   out << YAML::Key << "stall_timeout" << YAML::Value << stall_timeout;
   out << YAML::EndMap;

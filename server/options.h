@@ -61,6 +61,9 @@ struct ServerOptions {
   // checkpoint and end, and how long a server waits for one whose stream broke.
   // Counts for workers started from then on.
   double lease = 900;
+  // How long the workers of a gang may take to attach once it has its place:
+  // many ranks load their libraries from one file system.
+  double attach_timeout = 180;
   // A worker that has not been heard of for so long (they beat every two
   // seconds) is taken to hang, and its gang is stopped and started again.
   double hang_timeout = 30;

@@ -152,6 +152,7 @@ absl::Status Server::Parts::OpenStores() {
   scheduler::SchedulerOptions scheduling;
   scheduling.cluster.policy.min_run = absl::Seconds(options.min_run);
   scheduling.running.lease = absl::Seconds(options.lease);
+  scheduling.running.attach_timeout = absl::Seconds(options.attach_timeout);
   scheduling.running.hang.silence = absl::Seconds(options.hang_timeout);
   scheduling.running.hang.stall = absl::Seconds(options.stall_timeout);
   scheduler = std::make_unique<scheduler::Scheduler>(
@@ -187,6 +188,10 @@ absl::Status Server::Parts::OpenWorkerSocket() {
   worker_service = std::make_unique<rpc::WorkerService>(&links);
   grpc::ServerBuilder builder;
   Configure(&builder);
+  // Workers ask every ten seconds whether the server is still there
+  // (worker/link.cc); by default that would be called abuse.
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
   builder.AddListeningPort(absl::StrCat("unix:", socket_path),
                            grpc::InsecureServerCredentials());
   if (options.executor != "local") {

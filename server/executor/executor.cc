@@ -10,6 +10,7 @@
 namespace retort::executor {
 
 std::string ExitStatus::ToString() const {
+  if (!not_started.ok()) return std::string(not_started.message());
   std::string text;
   if (rank >= 0) text = absl::StrCat("rank ", rank);
   if (!node.empty()) absl::StrAppend(&text, rank >= 0 ? " on " : "on ", node);

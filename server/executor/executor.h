@@ -61,6 +61,8 @@ struct ExitStatus {
   // Ended by the executor's time limit, or cancelled there (scancel).
   bool time_limit = false;
   bool cancelled = false;
+  // Why it never started, if it did not: as Start() returns it.
+  absl::Status not_started;
   // "rank 1 on n2: killed by signal 9 (Killed)", "exit code 3", "gone".
   std::string ToString() const;
 };
@@ -68,6 +70,7 @@ struct ExitStatus {
 // Where a gang is. An executor with a queue of its own (Slurm) tells it with
 // WorkerListener::OnPlacement; one without places at once and tells nothing.
 struct GangPlacement {
+  std::string handle;  // if Start() could not tell it yet
   bool waiting = false;
   std::string reason;              // why it waits: "Slurm: Resources"
   std::vector<std::string> nodes;  // of a gang that does not wait
@@ -104,7 +107,9 @@ class Executor {
   // Starts a gang, all of it or nothing, and returns its handle: what Adopt()
   // finds it by, after a restart of the server too. The workers attach by
   // themselves; OnAttached tells. Unavailable or ResourceExhausted if it cannot
-  // be started now, InvalidArgument if never; the message says why.
+  // be started now, InvalidArgument if never; the message says why. One with a
+  // queue takes its time: it returns no handle, which OnPlacement tells later,
+  // and OnExited tells what went wrong (not_started).
   virtual absl::StatusOr<std::string> Start(const GangSpec& spec) = 0;
 
   // Follows a gang that an earlier server started; its ranks may attach with

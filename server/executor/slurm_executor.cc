@@ -20,8 +20,9 @@ using slurm::QueueRow;
 
 // srun's last words are at the end of the log.
 constexpr int64_t kLogTail = 64 << 10;
-// An sbatch that takes longer is not followed by others at once.
-constexpr absl::Duration kLateAnswer = absl::Seconds(3);
+// A burst of starts does not keep the news of other gangs waiting for long.
+constexpr int kSubmitsPerPoll = 10;
+constexpr char kNoAnswer[] = "Slurm does not answer";
 
 std::string ReadTail(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
@@ -68,58 +69,88 @@ std::string SlurmExecutor::DisplayId(const std::string& handle) const {
 }
 
 absl::StatusOr<std::string> SlurmExecutor::Start(const GangSpec& spec) {
+  Gang gang;
+  gang.submitted = false;
+  gang.name =
+      slurm::JobName(options_.script.instance, spec.subject, spec.epoch);
+  // Before the start: the workers may dial at once.
+  links_->Expect(spec.subject, spec.epoch, base::Sha256Hex(spec.token));
+  absl::MutexLock lock(&mutex_);
+  gangs_[{spec.subject, spec.epoch}] = std::move(gang);
+  to_submit_.push_back(spec);
+  wake_ = true;
+  return "";
+}
+
+void SlurmExecutor::DropUnwanted() {
+  std::vector<Incarnation> unwanted;
   {
     absl::MutexLock lock(&mutex_);
-    if (!answers_) return absl::UnavailableError("Slurm does not answer");
+    for (const auto& [incarnation, gang] : gangs_) {
+      if (!gang.submitted && gang.wish != Wish::kNone) {
+        unwanted.push_back(incarnation);
+      }
+    }
   }
+  ExitStatus exit;
+  exit.known = false;
+  exit.lost_node = true;
+  exit.words = "Slurm: taken back before Slurm had the job";
+  for (const Incarnation& incarnation : unwanted) Gone(incarnation, exit);
+}
+
+void SlurmExecutor::SubmitSome() {
+  for (int i = 0; i < kSubmitsPerPoll; ++i) {
+    GangSpec spec;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (to_submit_.empty() || !answers_ || stopping_) return;
+      spec = std::move(to_submit_.front());
+      to_submit_.pop_front();
+      if (gangs_.count({spec.subject, spec.epoch}) == 0) continue;
+    }
+    Submit(spec);
+  }
+  absl::MutexLock lock(&mutex_);
+  wake_ |= !to_submit_.empty();
+}
+
+void SlurmExecutor::Submit(const GangSpec& spec) {
   slurm::ScriptOptions script = options_.script;
-  if (spec.gpus > 0 && Nodes().empty()) {
-    const absl::Status status = PollNodes();
-    NoteAnswer(status);
-    RETORT_RETURN_IF_ERROR(status);
-  }
   for (const NodeInfo& node : Nodes()) {
     script.gpus_per_node = std::max(script.gpus_per_node, node.gpus);
   }
-  const std::string name =
-      slurm::JobName(script.instance, spec.subject, spec.epoch);
-  // Before the start: the workers may dial at once.
-  links_->Expect(spec.subject, spec.epoch, base::Sha256Hex(spec.token));
-  const absl::StatusOr<int64_t> id = Submit(spec, script);
-  if (!id.ok()) {
-    links_->Forget(spec.subject, spec.epoch);
-    if (absl::IsUnavailable(id.status()) || absl::IsInternal(id.status())) {
-      // It may be there all the same. Its workers would be refused, but it
-      // would hold what it was given.
-      absl::MutexLock lock(&mutex_);
-      stray_names_.insert(name);
-    }
-    return id.status();
+  const Incarnation incarnation = {spec.subject, spec.epoch};
+  const absl::StatusOr<int64_t> id = commands_.Submit(
+      slurm::SubmitArguments(spec, script), slurm::BatchScript(spec, script));
+  if (id.ok()) {
+    RETORT_LOG(info, "gave {} (epoch {}, {} ranks) to Slurm as job {}",
+               spec.subject, spec.epoch, spec.ranks, *id);
+    absl::MutexLock lock(&mutex_);
+    gangs_[incarnation].submitted = true;
+    gangs_[incarnation].id = *id;
+    return;
   }
-  RETORT_LOG(info, "gave {} (epoch {}, {} ranks) to Slurm as job {}",
-             spec.subject, spec.epoch, spec.ranks, *id);
-  Gang gang;
-  gang.id = *id;
-  gang.name = name;
-  absl::MutexLock lock(&mutex_);
-  stray_names_.erase(name);
-  gangs_[{spec.subject, spec.epoch}] = std::move(gang);
-  return absl::StrCat(*id);
+  if (absl::IsUnavailable(id.status())) NoteAnswer(id.status());
+  if (absl::IsUnavailable(id.status()) || absl::IsInternal(id.status())) {
+    // It may be there all the same. Its workers would be refused, but it would
+    // hold what it was given.
+    absl::MutexLock lock(&mutex_);
+    stray_names_.insert(gangs_[incarnation].name);
+  }
+  ExitStatus exit;
+  exit.known = false;
+  exit.not_started = id.status();
+  Gone(incarnation, exit);
 }
 
-absl::StatusOr<int64_t> SlurmExecutor::Submit(
-    const GangSpec& spec, const slurm::ScriptOptions& script) {
-  const absl::Time before = options_.clock->Now();
-  absl::StatusOr<int64_t> id = commands_.Submit(
-      slurm::SubmitArguments(spec, script), slurm::BatchScript(spec, script));
-  const absl::Duration took = options_.clock->Now() - before;
-  if (absl::IsUnavailable(id.status())) {
-    NoteAnswer(id.status());
-  } else if (took > kLateAnswer) {
-    NoteAnswer(absl::UnavailableError(
-        absl::StrCat("Slurm: sbatch took ", absl::FormatDuration(took))));
+void SlurmExecutor::TellNoAnswer() {
+  for (auto& [incarnation, gang] : Snapshot()) {
+    if (gang.submitted) continue;
+    Gang told = gang;
+    Tell(incarnation, &told, {.waiting = true, .reason = kNoAnswer});
+    Keep(incarnation, told);
   }
-  return id;
 }
 
 absl::StatusOr<std::string> SlurmExecutor::Adopt(
@@ -211,10 +242,8 @@ void SlurmExecutor::NoteAnswer(const absl::Status& status) {
   if (status.ok()) {
     RETORT_LOG(info, "Slurm answers again");
   } else {
-    RETORT_LOG(warn,
-               "Slurm does not answer; gangs go on, and are looked after when "
-               "it does: {}",
-               std::string(status.message()));
+    RETORT_LOG(warn, "{}; gangs go on, and are looked after when it does: {}",
+               kNoAnswer, std::string(status.message()));
   }
 }
 
@@ -226,19 +255,25 @@ absl::Status SlurmExecutor::PollNodes() {
 }
 
 void SlurmExecutor::Poll() {
-  // Before the queue is read: a gang that starts in between is not missing.
-  const std::map<Incarnation, Gang> gangs = Snapshot();
+  DropUnwanted();
   const bool nodes_due = polls_++ % options_.polls_per_node_poll == 0;
-  bool strays, answers;
+  bool answers;
   {
     absl::MutexLock lock(&mutex_);
-    strays = !stray_ids_.empty() || !stray_names_.empty();
     answers = answers_;
   }
   if (nodes_due || !answers) {
     const absl::Status status = PollNodes();
     NoteAnswer(status);
-    if (!status.ok()) return;
+    if (!status.ok()) return TellNoAnswer();
+  }
+  SubmitSome();
+  // Before the queue is read: a gang that is adopted in between is not missing.
+  const std::map<Incarnation, Gang> gangs = Snapshot();
+  bool strays;
+  {
+    absl::MutexLock lock(&mutex_);
+    strays = !stray_ids_.empty() || !stray_names_.empty();
   }
   if (gangs.empty() && !strays) return;
   const absl::StatusOr<std::vector<QueueRow>> queue = commands_.Queue();
@@ -252,6 +287,7 @@ void SlurmExecutor::Poll() {
 
 void SlurmExecutor::Follow(const Incarnation& incarnation, Gang gang,
                            const std::vector<QueueRow>& queue) {
+  if (!gang.submitted) return;
   const QueueRow* row = FindRow(queue, gang.id, gang.name);
   if (row == nullptr) return FollowMissing(incarnation, std::move(gang));
   gang.id = row->id;
@@ -305,6 +341,7 @@ void SlurmExecutor::FollowChanged(const Incarnation& incarnation, Gang* gang,
 void SlurmExecutor::TellPlacement(const Incarnation& incarnation, Gang* gang,
                                   const JobInfo& job) {
   GangPlacement placement;
+  placement.handle = absl::StrCat(gang->id);
   placement.waiting = gang->phase == Phase::kWaiting;
   if (placement.waiting) {
     const std::string& why = job.state == "PENDING" ? job.reason : job.state;
@@ -316,7 +353,13 @@ void SlurmExecutor::TellPlacement(const Incarnation& incarnation, Gang* gang,
     }
     placement.nodes = gang->nodes;
   }
-  if (placement.waiting == gang->told.waiting &&
+  Tell(incarnation, gang, placement);
+}
+
+void SlurmExecutor::Tell(const Incarnation& incarnation, Gang* gang,
+                         const GangPlacement& placement) {
+  if (placement.handle == gang->told.handle &&
+      placement.waiting == gang->told.waiting &&
       placement.reason == gang->told.reason &&
       placement.nodes == gang->told.nodes) {
     return;

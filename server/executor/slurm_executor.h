@@ -2,6 +2,7 @@
 #define RETORT_SERVER_EXECUTOR_SLURM_EXECUTOR_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,7 +17,6 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "core/base/clock.h"
 #include "server/executor/executor.h"
 #include "server/executor/slurm_commands.h"
 #include "server/executor/slurm_output.h"
@@ -31,7 +31,6 @@ struct SlurmExecutorOptions {
   absl::Duration poll_every = absl::Seconds(2);
   // Nodes change less often, and there are more of them: every so many polls.
   int polls_per_node_poll = 5;
-  base::Clock* clock = base::RealClock();  // outlives the executor
 };
 
 // Gives gangs to a Slurm cluster through its own commands: one sbatch a gang,
@@ -44,11 +43,10 @@ struct SlurmExecutorOptions {
 // taken out of its queue, and the caller starts a new incarnation. While Slurm
 // does not answer gangs go on, and nothing is said of them.
 //
-// Start() waits for sbatch, ten seconds at most. After one that got no answer,
-// or a late one, it asks no more, and is Unavailable, until a poll has had an
-// answer: many starts do not wait for the same slow Slurm. Adopt() waits for a
-// command, half a minute at most. Terminate() and Kill() only note what is
-// wanted, which is done by the next poll.
+// One thread speaks to Slurm. Start(), Terminate() and Kill() only note what is
+// wanted, and rouse it: a slow Slurm holds nobody up, and gangs that are to be
+// given to one that does not answer wait until it does. Adopt() waits for a
+// command, half a minute at most.
 // Thread-safe.
 class SlurmExecutor : public Executor {
  public:
@@ -82,6 +80,7 @@ class SlurmExecutor : public Executor {
   using Incarnation = std::pair<std::string, int64_t>;
   enum class Wish { kNone, kTerminate, kKill };
   struct Gang {
+    bool submitted = true;
     int64_t id = 0;  // 0: not known yet, to be found by its name
     std::string name;
     slurm::QueueRow seen;  // as it was acted on last
@@ -103,10 +102,13 @@ class SlurmExecutor : public Executor {
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status PollNodes() ABSL_LOCKS_EXCLUDED(mutex_);
   void NoteAnswer(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
-  // sbatch, which tells NoteAnswer of no answer and of a late one.
-  absl::StatusOr<int64_t> Submit(const GangSpec& spec,
-                                 const slurm::ScriptOptions& script)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Ends gangs that are to end before Slurm has them.
+  void DropUnwanted() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Gives Slurm what is to start, in the order of Start(), some at a time.
+  void SubmitSome() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Submit(const GangSpec& spec) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Tells why gangs wait that are not Slurm's yet.
+  void TellNoAnswer() ABSL_LOCKS_EXCLUDED(mutex_);
   // One gang against the queue. Nothing is concluded from a failed command.
   void Follow(const Incarnation& incarnation, Gang gang,
               const std::vector<slurm::QueueRow>& queue);
@@ -116,6 +118,8 @@ class SlurmExecutor : public Executor {
   void FulfilWish(Gang* gang);
   void TellPlacement(const Incarnation& incarnation, Gang* gang,
                      const slurm::JobInfo& job);
+  void Tell(const Incarnation& incarnation, Gang* gang,
+            const GangPlacement& placement);
   void End(const Incarnation& incarnation, const Gang& gang,
            slurm::JobInfo job);
   void Gone(const Incarnation& incarnation, const ExitStatus& exit)
@@ -133,6 +137,9 @@ class SlurmExecutor : public Executor {
 
   absl::Mutex mutex_;
   std::map<Incarnation, Gang> gangs_ ABSL_GUARDED_BY(mutex_);
+  // Those of `gangs_` that Slurm does not have yet, in the order of Start();
+  // some may be gone meanwhile.
+  std::deque<GangSpec> to_submit_ ABSL_GUARDED_BY(mutex_);
   std::vector<NodeInfo> nodes_ ABSL_GUARDED_BY(mutex_);
   // Jobs to cancel when they are seen: by number, those that were requeued; by
   // name, those of which sbatch did not say whether they are there.

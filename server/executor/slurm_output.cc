@@ -104,12 +104,17 @@ int GpusOf(absl::string_view gres) {
   return gpus;
 }
 
-// States in which nothing starts on a node, whatever else it does.
+// States in which nothing starts on a node, whatever else it does. One that is
+// powered down to save energy is started by Slurm for the job that needs it.
 bool IsUsable(absl::string_view state) {
-  for (const absl::string_view bad :
-       {"DOWN", "DRAIN", "FAIL", "NOT_RESPONDING", "UNKNOWN", "FUTURE",
-        "INVALID_REG", "MAINT", "POWERED_DOWN", "POWERING_DOWN"}) {
-    if (absl::StrContains(state, bad)) return false;
+  for (absl::string_view word : absl::StrSplit(state, '+')) {
+    // A mark behind a word: "IDLE*" does not answer, "IDLE~" sleeps.
+    if (absl::EndsWith(word, "*")) return false;
+    for (const absl::string_view bad :
+         {"DOWN", "DRAIN", "FAIL", "NOT_RESPONDING", "UNKNOWN", "FUTURE",
+          "INVALID_REG", "MAINT"}) {
+      if (absl::StartsWith(word, bad)) return false;
+    }
   }
   return true;
 }
@@ -365,6 +370,9 @@ ExitStatus ExitOf(const JobInfo& job, const std::optional<RankFailure>& failure,
     exit.words = "Slurm: cancelled while it waited in the queue";
   } else if (asked.kill) {
     exit.signal = SIGKILL;
+    // It was killed because nothing was heard of it: now it is known why.
+    exit.lost_node = !lost.empty();
+    if (exit.lost_node) exit.words = Words(state, JobInfo(), lost);
   } else if (state == "FAILED" && job.signal == kNoLogFile) {
     exit.known = false;
     exit.words = absl::StrCat(

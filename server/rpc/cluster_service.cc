@@ -51,6 +51,14 @@ bool MayRead(const auth::Caller& caller, const std::string& name) {
   return parsed.ok() && caller.MayRead(parsed->project);
 }
 
+// Leaves what concerns those who wait behind it: its size, rank and kind of
+// wait, not whose it is and the words about that.
+void Redact(v1::QueueEntry* entry) {
+  entry->clear_job();
+  entry->clear_project();
+  entry->mutable_explanation()->clear_explanation();
+}
+
 google::protobuf::RepeatedPtrField<v1::Node> NodesFor(
     const auth::Caller& caller, const scheduler::ClusterState& state) {
   auto nodes = ToNodes(state);
@@ -146,7 +154,7 @@ absl::Status ClusterService::DoListQueue(
            picture.snapshot(), deps_.scheduler->cluster()->policy(), count)) {
     v1::QueueEntry* message = response->add_entries();
     Fill(entry, message);
-    if (!MayRead(caller, message->job())) message->clear_job();
+    if (!MayRead(caller, message->job())) Redact(message);
   }
   response->set_total(
       static_cast<int32_t>(state.waiting().size() + state.claims().size()));

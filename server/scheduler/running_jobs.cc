@@ -94,7 +94,10 @@ absl::Status RunningJobs::Recover(const jobs::JobRecord& record) {
     entry.time_limit_at = record.running_since + TimeLeft(record);
   }
   Entry& kept = running_[name] = std::move(entry);
-  AwaitRanks(&kept, at_work ? options_.adopt_timeout : options_.attach_timeout,
+  // From another machine a worker may have to find out first that this one is
+  // there again.
+  const bool near = at_work && !executor_->has_queue();
+  AwaitRanks(&kept, near ? options_.adopt_timeout : options_.attach_timeout,
              !at_work);
   PublishRanks(name, kept);
   return absl::OkStatus();
@@ -125,8 +128,7 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   spec.threads = resources.cpu_threads();
   spec.gpus = resources.gpus();
   spec.max_ranks_per_node = resources.max_ranks_per_node();
-  // Ours comes first, and leaves a checkpoint.
-  spec.time_limit = TimeLeft(record) + options_.pause_timeout;
+  spec.time_limit = TimeLeft(record);
   spec.slurm = resources.slurm();
   spec.log_path = dir.log_path();
   spec.token = token;
@@ -138,13 +140,7 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
       fenced.ok() ? executor_->Start(spec)
                   : absl::StatusOr<std::string>(fenced);
   if (!handle.ok()) {
-    const std::string cause = absl::StrCat("its worker cannot be started: ",
-                                           handle.status().message());
-    RETORT_LOG(warn, "{}: {}", name, cause);
-    const bool passing = MayPass(handle.status());
-    Settle(name, [this, name, cause, passing] {
-      return passing ? ends_.PutOff(name, cause) : ends_.Fail(name, cause);
-    });
+    Settle(name, NotStarted(name, handle.status()));
     return false;
   }
   metrics_->CountWorkerStart(kRole);
@@ -153,9 +149,20 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   entry.executor_id = executor_->DisplayId(*handle);
   entry.ranks = GangRanks(spec.ranks, /*assigned=*/false);
   AwaitRanks(&entry, options_.attach_timeout, /*may_wait=*/true);
-  NoteHandle(name, *handle);
+  if (!handle->empty()) NoteHandle(name, *handle);
   PublishRanks(name, entry);
   return true;
+}
+
+std::function<absl::Status()> RunningJobs::NotStarted(const std::string& name,
+                                                      const absl::Status& why) {
+  const std::string cause =
+      absl::StrCat("its worker cannot be started: ", why.message());
+  RETORT_LOG(warn, "{}: {}", name, cause);
+  const bool passing = MayPass(why);
+  return [this, name, cause, passing] {
+    return passing ? ends_.PutOff(name, cause) : ends_.Fail(name, cause);
+  };
 }
 
 void RunningJobs::AwaitRanks(Entry* entry, absl::Duration timeout,

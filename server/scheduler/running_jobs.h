@@ -158,6 +158,9 @@ class RunningJobs {
   };
 
   void NoteHandle(const std::string& name, const std::string& handle);
+  // What becomes of a job whose gang could not be started.
+  std::function<absl::Status()> NotStarted(const std::string& name,
+                                           const absl::Status& why);
   Entry* Find(const std::string& name, int64_t epoch);
   // The entry of a job in this state, if it has a gang that can still be asked
   // for something. A request is acted upon later than it was stored: by then

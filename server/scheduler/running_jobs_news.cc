@@ -137,9 +137,14 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
 void RunningJobs::Placed(const std::string& name, int64_t epoch,
                          const executor::GangPlacement& placement) {
   Entry* entry = Find(name, epoch);
-  if (entry == nullptr || entry->ranks.AnyAttached() || !entry->at_work()) {
-    return;
+  if (entry == nullptr) return;
+  const std::string id = executor_->DisplayId(placement.handle);
+  if (id != "" && id != entry->executor_id) {
+    entry->executor_id = id;
+    NoteHandle(name, placement.handle);
+    PublishRanks(name, *entry);
   }
+  if (entry->ranks.AnyAttached() || !entry->at_work()) return;
   entry->waiting = placement.waiting;
   const bool asked = entry->limit == Entry::Limit::kCancel ||
                      entry->limit == Entry::Limit::kPause;
@@ -360,6 +365,7 @@ std::function<absl::Status()> RunningJobs::WhatBecame(const std::string& name,
     const std::string why = entry.withdrawn_because;
     return [=, this] { return ends_.Requeue(name, why); };
   }
+  if (!exit.not_started.ok()) return NotStarted(name, exit.not_started);
   if (entry.out_of_time) {
     const std::string why = absl::StrCat(entry.stopped_because, kLongerLimit);
     return [=, this] { return ends_.Fail(name, why); };
@@ -367,7 +373,9 @@ std::function<absl::Status()> RunningJobs::WhatBecame(const std::string& name,
   if (entry.killed_because.empty() && exit.cancelled) {
     return [=, this] { return ends_.Cancelled(name, how); };
   }
-  if (entry.killed_because.empty() && exit.time_limit) {
+  // Any other limit is the partition's: it goes on in another gang.
+  if (entry.killed_because.empty() && exit.time_limit &&
+      entry.time_limit_at <= clock_->Now()) {
     return [=, this] { return ends_.Fail(name, how); };
   }
   std::string cause = how;
@@ -376,7 +384,7 @@ std::function<absl::Status()> RunningJobs::WhatBecame(const std::string& name,
   }
   cause = absl::StrCat("worker lost: ", cause);
   RETORT_LOG(warn, "{}: {}", name, cause);
-  if (entry.killed_because.empty() && exit.lost_node) {
+  if (exit.lost_node) {
     return [=, this] { return ends_.LostNode(name, cause); };
   }
   metrics_->CountWorkerFailure(kRole);

@@ -20,6 +20,7 @@ constexpr size_t kRepeatedCheckpoints = 8;
 
 // A sampled batch of float images passes gRPC's default of 4 MiB easily.
 constexpr int kMaxMessageBytes = 256 << 20;
+constexpr int kKeepaliveMs = 10'000;
 
 std::shared_ptr<grpc::Channel> Dial(const LinkOptions& options) {
   grpc::ChannelArguments args;
@@ -29,6 +30,11 @@ std::shared_ptr<grpc::Channel> Dial(const LinkOptions& options) {
   // MIN_RECONNECT_BACKOFF is left alone: it limits how long an attempt takes.)
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, redial_ms);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, redial_ms);
+  // A server whose machine is gone closes no stream. The server lets workers
+  // ask so often (server.cc).
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   args.SetMaxReceiveMessageSize(kMaxMessageBytes);
   args.SetMaxSendMessageSize(kMaxMessageBytes);
   return grpc::CreateCustomChannel(options.server,

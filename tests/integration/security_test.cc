@@ -29,6 +29,7 @@ namespace {
 using google::protobuf::Empty;
 using google::protobuf::MethodDescriptor;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Which role a method needs in the project, and whether that is in its request.
 enum class Needs { kViewer, kUser, kOperator, kAnyCaller, kOperatorOfAll };
@@ -213,8 +214,8 @@ class SecurityTest : public ::testing::Test {
   // Calls as the owner of the token ("": without one).
   static grpc::Status CallText(const std::shared_ptr<grpc::Channel>& channel,
                                const MethodDescriptor& method,
-                               const std::string& text,
-                               const std::string& name) {
+                               const std::string& text, const std::string& name,
+                               std::string* answer = nullptr) {
     std::unique_ptr<google::protobuf::Message> message(
         google::protobuf::MessageFactory::generated_factory()
             ->GetPrototype(method.input_type())
@@ -223,8 +224,11 @@ class SecurityTest : public ::testing::Test {
         google::protobuf::TextFormat::ParseFromString(text, message.get()));
     Empty request, response;
     EXPECT_TRUE(request.ParseFromString(message->SerializeAsString()));
-    return CallByName(channel, MethodPath(method), request, &response,
-                      name.empty() ? "" : "Bearer token-of-" + name);
+    const grpc::Status status =
+        CallByName(channel, MethodPath(method), request, &response,
+                   name.empty() ? "" : "Bearer token-of-" + name);
+    if (answer != nullptr) *answer = response.SerializeAsString();
+    return status;
   }
   static grpc::Status Call(const MethodDescriptor& method, const Case& one,
                            const std::string& project, const std::string& name,
@@ -293,6 +297,53 @@ TEST_F(SecurityTest, NoMethodTouchesAnotherProject) {
       EXPECT_EQ(missing.error_details(), there.error_details());
     }
   }
+}
+
+TEST_F(SecurityTest, NoAnswerAboutAllProjectsNamesAnotherOne) {
+  // A job of b waits, and a quota of it is known.
+  const auto method = [](const std::string& full_name) {
+    return google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(
+        full_name);
+  };
+  const std::string service = "retort.v1.ClusterService.";
+  ASSERT_TRUE(CallText(channel_, *method(service + "UpdateQuota"),
+                       "quota { project: 'projects/b' max_jobs: 1 } "
+                       "update_mask { paths: 'max_jobs' }",
+                       "root")
+                  .ok());
+  std::string answer;
+  ASSERT_TRUE(
+      CallText(channel_, *method(service + "GetCluster"), "", "root", &answer)
+          .ok());
+  v1::Cluster cluster;
+  ASSERT_TRUE(cluster.ParseFromString(answer));
+  const std::string node = cluster.nodes(0).name();
+  const auto drain = [&](const std::string& undo) {
+    return CallText(channel_, *method(service + "DrainNode"),
+                    absl::StrCat("node: '", node, "' ", undo), "root");
+  };
+  ASSERT_TRUE(drain("").ok());
+  ASSERT_TRUE(CallText(channel_, *method("retort.v1.JobService.CreateJob"),
+                       "parent: 'projects/b' job_id: 'secret' job { spec { "
+                       "train_teacher { training { iterations: 9 } } } }",
+                       "root")
+                  .ok());
+  std::string seen_by_root;
+  for (const MethodDescriptor* one : ApiMethods()) {
+    const Case& how = Cases().at(one->full_name());
+    if (how.needs != Needs::kAnyCaller) continue;
+    CallText(channel_, *one, how.request, "root", &answer);
+    absl::StrAppend(&seen_by_root, answer);
+    for (const char* name : {"viewer", "user", "operator"}) {
+      CallText(channel_, *one, how.request, name, &answer);
+      EXPECT_THAT(answer, Not(HasSubstr("projects/b")))
+          << one->full_name() << " as " << name;
+      EXPECT_THAT(answer, Not(HasSubstr("project b")))
+          << one->full_name() << " as " << name;
+    }
+  }
+  EXPECT_THAT(seen_by_root, HasSubstr("projects/b/jobs/secret"));
+  EXPECT_TRUE(drain("undo: true").ok());
 }
 
 TEST_F(SecurityTest, ARoleAllowsItsMethodsAndNoMore) {

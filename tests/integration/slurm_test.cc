@@ -172,6 +172,26 @@ TEST_F(SlurmTest, GangOfAKilledNodeGoesOnOnOthersFromItsCheckpoint) {
   EXPECT_TRUE(cluster_->AwaitNode(nodes[1], "idle"));
 }
 
+TEST_F(SlurmTest, GangOfANodeThatFallsSilentGoesOnAndIsNotToBlame) {
+  // A node without power closes no connection: it is only not heard of.
+  service_.AddServerOptions({"--hang_timeout=6"});
+  StartGangOfTwo();
+  Freeze("run");
+  const std::vector<std::string> nodes = cluster_->NodesOf(SlurmId("run"));
+  ASSERT_EQ(nodes.size(), 2u);
+  for (const pid_t pid : cluster_->ProcessesOn(nodes[1])) kill(pid, SIGSTOP);
+  for (const pid_t pid : cluster_->ProcessesOn(nodes[0])) kill(pid, SIGCONT);
+  ASSERT_EQ(service_.AwaitEnd("run"), "SUCCEEDED")
+      << service_.Events("run") << WorkerLog();
+  EXPECT_THAT(service_.Events("run"),
+              AllOf(HasSubstr("has not been heard of"), HasSubstr(nodes[1]),
+                    HasSubstr("DOWN"), HasSubstr("not counted as a failure")));
+  EXPECT_THAT(WorkerLog(), HasSubstr("resumed from the checkpoint"));
+  cluster_->KillNode(nodes[1]);
+  cluster_->StartNode(nodes[1]);
+  EXPECT_TRUE(cluster_->AwaitNode(nodes[1], "idle"));
+}
+
 TEST_F(SlurmTest, WorkerThatSlurmHasLostSightOfEndsWhenAnotherTakesItsPlace) {
   const std::string subject = "projects/default/jobs/run";
   service_.Start();

@@ -4,14 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <functional>
 #include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/sha256.h"
-#include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -40,7 +38,6 @@ class FakeSlurm {
   std::string exit_code = "0:0";
   std::string log_path = "/nowhere";
   std::string n2_state = "IDLE";
-  std::function<void()> on_sbatch = [] {};
   // What sbatch, or every command, says instead of working.
   std::string sbatch_error, error;
   std::vector<std::string> commands;  // but for those that only ask
@@ -79,7 +76,6 @@ class FakeSlurm {
   }
   SubprocessResult Submit(const std::string& script) {
     EXPECT_THAT(script, HasSubstr("RETORT_WORKER_TOKEN='secret'"));
-    on_sbatch();
     if (!sbatch_error.empty()) return Failed(sbatch_error);
     state = "PENDING";
     reason = "None";
@@ -137,25 +133,39 @@ class SlurmExecutorTest : public ::testing::Test {
     options.script.worker_binary = "/bin/retort-worker";
     options.script.server = "head:7435";
     options.poll_every = absl::InfiniteDuration();
-    options.clock = &clock_;
     return options;
   }
-  static GangSpec Gang() {
+  static GangSpec Gang(int64_t epoch = 3) {
     GangSpec spec;
     spec.subject = kSubject;
-    spec.epoch = 3;
+    spec.epoch = epoch;
     spec.ranks = 2;
     spec.token = "secret";
     spec.log_path = "/nowhere";
     return spec;
   }
-  // Starts the gang and lets Slurm run it.
+  // Has the gang given to Slurm, in whose queue it waits.
+  void StartGang() {
+    ASSERT_THAT(executor_->Start(Gang()), IsOkAndHolds(""));
+    executor_->Poll();
+    ASSERT_EQ(news_.placements.size(), 1u);
+    ASSERT_EQ(news_.placements[0].handle, "7");
+    news_.placements.clear();
+  }
+  // The same, and lets Slurm run it.
   void RunGang() {
-    ASSERT_THAT(executor_->Start(Gang()), IsOkAndHolds("7"));
+    StartGang();
     slurm_.state = "RUNNING";
     slurm_.nodes = "n[1-2]";
     executor_->Poll();
     ASSERT_EQ(news_.placements.size(), 1u);
+  }
+  // The gang that was started has ended without having begun.
+  absl::Status NotStarted() {
+    executor_->Poll();
+    EXPECT_EQ(news_.exits.size(), 1u);
+    return news_.exits.empty() ? absl::OkStatus()
+                               : news_.exits.back().not_started;
   }
   internal::v1::Hello Hello() const {
     internal::v1::Hello hello;
@@ -165,7 +175,6 @@ class SlurmExecutorTest : public ::testing::Test {
     return hello;
   }
 
-  retort::testing::FakeClock clock_;
   FakeSlurm slurm_;
   News news_;
   WorkerLinks links_;
@@ -173,7 +182,7 @@ class SlurmExecutorTest : public ::testing::Test {
 };
 
 TEST_F(SlurmExecutorTest, TellsWhyAGangWaitsAndWhereItRuns) {
-  ASSERT_THAT(executor_->Start(Gang()), IsOkAndHolds("7"));
+  StartGang();
   EXPECT_THAT(links_.Admit(Hello()), IsOk());
   EXPECT_EQ(executor_->DisplayId("7"), "slurm 7");
   slurm_.reason = "Resources";
@@ -262,46 +271,60 @@ TEST_F(SlurmExecutorTest, GoesOnWhenSlurmDoesNotAnswer) {
   EXPECT_EQ(news_.exits.size(), 1u);
 }
 
-TEST_F(SlurmExecutorTest, AsksNothingOfASlurmThatIsKnownNotToAnswer) {
+TEST_F(SlurmExecutorTest, GangsWaitForASlurmThatDoesNotAnswer) {
   slurm_.error = "Unable to contact slurm controller";
   executor_->Poll();
-  EXPECT_THAT(executor_->Start(Gang()),
-              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+  executor_->Poll();
+  executor_->Poll();
   EXPECT_THAT(slurm_.commands, IsEmpty());
+  ASSERT_EQ(news_.placements.size(), 1u) << "it is told once";
+  EXPECT_TRUE(news_.placements[0].waiting);
+  EXPECT_EQ(news_.placements[0].reason, "Slurm does not answer");
   slurm_.error.clear();
   executor_->Poll();
-  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+  EXPECT_THAT(slurm_.commands, ElementsAre(HasSubstr("sbatch")));
+  ASSERT_EQ(news_.placements.size(), 2u);
+  EXPECT_EQ(news_.placements[1].handle, "7");
 }
 
-TEST_F(SlurmExecutorTest, AfterOneStartWithoutAnAnswerOthersWaitForAPoll) {
+TEST_F(SlurmExecutorTest, GangThatIsNotWantedAnyMoreIsNeverSlurms) {
+  slurm_.error = "Unable to contact slurm controller";
+  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+  executor_->Terminate(kSubject, 3);
+  executor_->Poll();
+  EXPECT_THAT(slurm_.commands, IsEmpty());
+  ASSERT_EQ(news_.exits.size(), 1u);
+  EXPECT_TRUE(news_.exits[0].lost_node) << "no failure of its own";
+  slurm_.error.clear();
+  executor_->Poll();
+  EXPECT_THAT(slurm_.commands, IsEmpty());
+  EXPECT_THAT(links_.Admit(Hello()), Not(IsOk()));
+}
+
+TEST_F(SlurmExecutorTest, AfterOneSubmitWithoutAnAnswerOthersWaitForAPoll) {
   slurm_.sbatch_error = "sbatch: error: Unable to contact slurm controller";
-  for (int i = 0; i < 3; ++i) {
-    EXPECT_THAT(executor_->Start(Gang()),
-                StatusIs(absl::StatusCode::kUnavailable));
+  for (int epoch = 3; epoch < 6; ++epoch) {
+    EXPECT_THAT(executor_->Start(Gang(epoch)), IsOk());
   }
+  EXPECT_THAT(NotStarted(), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(slurm_.commands, ElementsAre(HasSubstr("sbatch")));
   slurm_.sbatch_error.clear();
   executor_->Poll();
-  EXPECT_THAT(executor_->Start(Gang()), IsOk());
-}
-
-TEST_F(SlurmExecutorTest, AfterOneSlowStartOthersWaitForAPoll) {
-  slurm_.on_sbatch = [this] { clock_.Advance(absl::Seconds(8)); };
-  EXPECT_THAT(executor_->Start(Gang()), IsOkAndHolds("7"));
-  EXPECT_THAT(executor_->Start(Gang()),
-              StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(slurm_.commands, ElementsAre(HasSubstr("sbatch")));
-  executor_->Poll();
-  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+  EXPECT_EQ(slurm_.commands.size(), 3u);
+  EXPECT_EQ(news_.exits.size(), 1u);
 }
 
 TEST_F(SlurmExecutorTest, WhatSlurmWillNeverTakeIsInvalid) {
   slurm_.sbatch_error =
       "sbatch: error: Batch job submission failed: Invalid partition name "
       "specified";
-  EXPECT_THAT(executor_->Start(Gang()),
+  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+  EXPECT_THAT(NotStarted(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "Slurm: Invalid partition name specified"));
+  EXPECT_EQ(news_.exits.back().ToString(),
+            "Slurm: Invalid partition name specified");
   EXPECT_THAT(links_.Admit(Hello()), Not(IsOk()));
 }
 
@@ -309,12 +332,12 @@ TEST_F(SlurmExecutorTest, JobThatSlurmTookWithoutSayingSoIsCancelled) {
   slurm_.sbatch_error =
       "sbatch: error: Batch job submission failed: Socket "
       "timed out on send/recv operation";
-  EXPECT_THAT(executor_->Start(Gang()),
-              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(executor_->Start(Gang()), IsOk());
+  EXPECT_THAT(NotStarted(), StatusIs(absl::StatusCode::kUnavailable));
   slurm_.state = "RUNNING";
   executor_->Poll();
   EXPECT_THAT(slurm_.commands, Contains("scancel 7"));
-  EXPECT_THAT(news_.exits, IsEmpty());
+  EXPECT_EQ(news_.exits.size(), 1u);
 }
 
 TEST_F(SlurmExecutorTest, AskedToEndRanksGetTheirSignalOnce) {
@@ -327,7 +350,7 @@ TEST_F(SlurmExecutorTest, AskedToEndRanksGetTheirSignalOnce) {
 }
 
 TEST_F(SlurmExecutorTest, GangThatWaitsIsTakenOutOfTheQueue) {
-  ASSERT_THAT(executor_->Start(Gang()), IsOk());
+  StartGang();
   executor_->Terminate(kSubject, 3);
   executor_->Poll();
   EXPECT_THAT(slurm_.commands, Contains("scancel --state=PENDING 7"));
@@ -340,7 +363,7 @@ TEST_F(SlurmExecutorTest, GangThatWaitsIsTakenOutOfTheQueue) {
 }
 
 TEST_F(SlurmExecutorTest, GangThatStartsWhileItIsWithdrawnCanBeKilled) {
-  ASSERT_THAT(executor_->Start(Gang()), IsOk());
+  StartGang();
   executor_->Terminate(kSubject, 3);
   executor_->Poll();
   ASSERT_THAT(slurm_.commands, Contains("scancel --state=PENDING 7"));
@@ -354,7 +377,7 @@ TEST_F(SlurmExecutorTest, GangThatStartsWhileItIsWithdrawnCanBeKilled) {
 }
 
 TEST_F(SlurmExecutorTest, GangThatStartsWhileItIsWithdrawnFailsAsItFails) {
-  ASSERT_THAT(executor_->Start(Gang()), IsOk());
+  StartGang();
   executor_->Terminate(kSubject, 3);
   executor_->Poll();
   slurm_.state = "FAILED";

@@ -121,8 +121,9 @@ TEST(SlurmNodesTest, ReadsSizesAndWhyANodeIsNotUsable) {
       "NodeName=n2 CPUTot=4 Gres=(null) NodeAddr=127.0.0.1 "
       "State=DOWN+NOT_RESPONDING "
       "Reason=Not responding [root@2026-11-29T16:16:25]\n"
-      "NodeName=n3 CPUTot=4 Gres=gpu:1 State=IDLE+DRAIN\n");
-  ASSERT_EQ(nodes.size(), 3u);
+      "NodeName=n3 CPUTot=4 Gres=gpu:1 State=IDLE+DRAIN\n"
+      "NodeName=n4 CPUTot=4 State=IDLE+CLOUD+POWERED_DOWN\n");
+  ASSERT_EQ(nodes.size(), 4u);
   EXPECT_EQ(nodes[0].name, "gpu01");
   EXPECT_EQ(nodes[0].cpus, 128);
   EXPECT_EQ(nodes[0].gpus, 8);
@@ -134,6 +135,7 @@ TEST(SlurmNodesTest, ReadsSizesAndWhyANodeIsNotUsable) {
   EXPECT_FALSE(nodes[2].usable);
   EXPECT_EQ(nodes[2].reason, "Slurm: IDLE+DRAIN");
   EXPECT_EQ(nodes[2].gpus, 1);
+  EXPECT_TRUE(nodes[3].usable) << "Slurm wakes it for a job";
 }
 
 TEST(SlurmSubmitTest, ReadsTheNumberWithAndWithoutACluster) {
@@ -308,6 +310,11 @@ TEST(SlurmExitTest, TellsTimeLimitCancelAndOurOwnKill) {
   const ExitStatus ours = ExitOf(cancelled, std::nullopt, {}, kKill);
   EXPECT_FALSE(ours.cancelled);
   EXPECT_EQ(ours.signal, 9);
+  EXPECT_FALSE(ours.lost_node);
+  const ExitStatus silent =
+      ExitOf(cancelled, std::nullopt, {DownNode()}, kKill);
+  EXPECT_TRUE(silent.lost_node);
+  EXPECT_THAT(silent.words, HasSubstr("node n2"));
   EXPECT_TRUE(ExitOf(Info("PREEMPTED"), std::nullopt, {}, kNothing).lost_node);
   const ExitStatus memory =
       ExitOf(Info("OUT_OF_MEMORY"), std::nullopt, {}, kNothing);

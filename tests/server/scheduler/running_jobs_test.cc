@@ -339,17 +339,43 @@ TEST_F(RunningJobsTest, EndsAGangOfWhichAStreamStaysBroken) {
 TEST_F(RunningJobsTest, WaitsWithTheExecutorsQueueHoweverLong) {
   Create(2);
   Start();
-  running_->Placed(kName, 1, {true, "Slurm: Resources", {}});
+  running_->Placed(kName, 1, {.waiting = true, .reason = "Slurm: Resources"});
   EXPECT_EQ(Job().state(), J::STATE_STARTING);
   EXPECT_EQ(Job().state_reason(), "Slurm: Resources");
   clock_.Advance(absl::Hours(24));
   running_->CheckTimeLimits();
   EXPECT_THAT(executor_.killed(), IsEmpty());
-  running_->Placed(kName, 1, {false, "", {"n1", "n2"}});
+  running_->Placed(kName, 1, {.nodes = {"n1", "n2"}});
   EXPECT_EQ(Job().state_reason(), "");
   clock_.Advance(absl::Minutes(3));
   running_->CheckTimeLimits();
   EXPECT_THAT(executor_.killed(), SizeIs(1));
+}
+
+TEST_F(RunningJobsTest, NotesTheHandleThatTheExecutorTellsLate) {
+  Create(1);
+  Start();
+  running_->Placed(kName, 1, {.handle = "fake 9", .waiting = true});
+  EXPECT_EQ(store_->Get(kName)->handle, "fake 9");
+  EXPECT_EQ(store_->feed()->GetGang(kName)->executor_id, "fake 9");
+}
+
+TEST_F(RunningJobsTest, TriesAgainWhatCouldOnlyNotBeStartedNow) {
+  Create(1);
+  Start();
+  Exit({.not_started = absl::UnavailableError("Slurm: no answer")});
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  EXPECT_THAT(Job().state_reason(), HasSubstr("Slurm: no answer"));
+  EXPECT_GT(running_->NotBefore(kName), clock_.Now());
+  EXPECT_EQ(store_->Get(kName)->failures, 0);
+}
+
+TEST_F(RunningJobsTest, FailsAJobThatCanNeverBeStarted) {
+  Create(1);
+  Start();
+  Exit({.not_started = absl::InvalidArgumentError("Slurm: no such account")});
+  EXPECT_EQ(Job().state(), J::STATE_FAILED);
+  EXPECT_THAT(Job().state_reason(), HasSubstr("Slurm: no such account"));
 }
 
 TEST_F(RunningJobsTest, FencesARankThatOutlivesItsLostGang) {
@@ -398,7 +424,7 @@ TEST_F(RunningJobsTest, SaysWhoStoppedAJobThatGoesOn) {
 }
 
 TEST_F(RunningJobsTest, TakesTheExecutorsWordForACancelAndATimeLimit) {
-  Create(2);
+  Create(2, absl::Hours(2));
   Start();
   Exit({.known = false, .words = "Slurm: CANCELLED by 0", .cancelled = true});
   EXPECT_EQ(Job().state(), J::STATE_CANCELLED);
@@ -410,9 +436,38 @@ TEST_F(RunningJobsTest, TakesTheExecutorsWordForACancelAndATimeLimit) {
                              }),
               IsOk());
   Start();
+  Attach(0);
+  Meet();
+  Attach(1);
+  executor_.SetAlive("fake 2");
+  clock_.Advance(absl::Hours(3));
+  sessions_.clear();
+  Restart();
+  ASSERT_THAT(running_->Recover(*store_->Get(kName)), IsOk());
   Exit({.known = false, .words = "Slurm: TIMEOUT", .time_limit = true});
   EXPECT_EQ(Job().state(), J::STATE_FAILED);
   EXPECT_EQ(Job().state_reason(), "Slurm: TIMEOUT");
+}
+
+TEST_F(RunningJobsTest, GoesOnAfterALimitThatIsThePartitionsAlone) {
+  StartPair();
+  Exit({.known = false, .words = "Slurm: TIMEOUT", .time_limit = true});
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  EXPECT_EQ(store_->Get(kName)->failures, 1);
+  EXPECT_THAT(Job().state_reason(), HasSubstr("Slurm: TIMEOUT"));
+}
+
+TEST_F(RunningJobsTest, ASilentGangOfALostNodeIsNoFailureOfItsJob) {
+  StartPair();
+  LetHang(1);
+  ASSERT_THAT(executor_.killed(), SizeIs(1));
+  Exit({.signal = 9,
+        .words = "Slurm: CANCELLED (node n2: DOWN)",
+        .lost_node = true});
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+  EXPECT_EQ(store_->Get(kName)->failures, 0);
+  EXPECT_THAT(Events(), HasSubstr("has not been heard of"));
+  EXPECT_THAT(Events(), HasSubstr("node n2: DOWN"));
 }
 
 TEST_F(RunningJobsTest, StopsAJobThatHasRunForItsTimeLimitInAll) {
