@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
@@ -203,8 +204,11 @@ int Main(int argc, char** argv) {
   AddTokenCommand(&app, &done);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat(error.what(), "; see retortd --help")));
   }
 
   if (done >= 0) return done;
@@ -215,6 +219,9 @@ int Main(int argc, char** argv) {
   if (dry_run) {
     std::fputs(options.ToYaml().c_str(), stdout);
     return 0;
+  }
+  for (const std::string& doubt : options.Doubts()) {
+    RETORT_LOG(warn, "{}", doubt);
   }
   gpr_set_log_function(LogFromGrpc);
   base::InstallStopSignals();

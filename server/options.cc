@@ -260,6 +260,19 @@ absl::Status ServerOptions::Validate() const {
   return absl::OkStatus();
 }
 
+std::vector<std::string> ServerOptions::Doubts() const {
+  std::vector<std::string> doubts;
+  const int there = CountGpus();
+  if (executor == "local" && gpus > there) {
+    doubts.push_back(absl::StrCat(
+        "--gpus: is ", gpus, ", but this machine shows ",
+        there == 0 ? "none" : absl::StrCat(there),
+        " (/dev/nvidia*, CUDA_VISIBLE_DEVICES); jobs that are given one that "
+        "is not there will fail"));
+  }
+  return doubts;
+}
+
 std::string ServerOptions::ToYaml() const {
   YAML::Emitter out;
   out << YAML::BeginMap;

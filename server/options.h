@@ -2,6 +2,7 @@
 #define RETORT_SERVER_OPTIONS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -75,6 +76,8 @@ struct ServerOptions {
   // Checks values that can be wrong by themselves or do not go together;
   // reads no files. InvalidArgument or PermissionDenied with the option's name.
   absl::Status Validate() const;
+  // What may be a slip, though it can be done: for the log, once resolved.
+  std::vector<std::string> Doubts() const;
   // YAML that --config reads back to the same options.
   std::string ToYaml() const;
 };

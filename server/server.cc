@@ -61,7 +61,7 @@ void Configure(grpc::ServerBuilder* builder) {
 // yet what nodes there are.
 jobs::ResolverLimits LargestNode(const std::vector<executor::NodeInfo>& nodes,
                                  const ServerOptions& options) {
-  jobs::ResolverLimits limits{0, 0};
+  jobs::ResolverLimits limits{0, 0, options.executor == "slurm"};
   for (const executor::NodeInfo& node : nodes) {
     limits.cpu_slots = std::max(limits.cpu_slots, node.cpus);
     limits.gpus = std::max(limits.gpus, node.gpus);
@@ -85,6 +85,10 @@ struct Server::Parts {
         data_dir(o.data_dir),
         socket_path(SocketPathFor(data_dir.socket_path())) {}
 
+  // For this process alone, once it can have its ports.
+  absl::Status TakeDataDir();
+  // For clear answers: they are opened only once the jobs are known.
+  absl::Status ProbePorts() const;
   absl::Status OpenStores();
   absl::Status OpenHttp();
   absl::Status OpenWorkerSocket();
@@ -121,14 +125,38 @@ struct Server::Parts {
   bool works = false;  // workers may have been started, or have come back
 };
 
-absl::Status Server::Parts::OpenStores() {
+absl::Status Server::Parts::TakeDataDir() {
+  // Before the ports, which the server that has it may have as well.
+  const bool there = base::IsDirectory(data_dir.root());
+  if (there) RETORT_RETURN_IF_ERROR(lock.Acquire(data_dir.lock_path()));
+  RETORT_RETURN_IF_ERROR(ProbePorts());
+  if (there) return absl::OkStatus();
+  // After them, so that a slip of an address leaves no folder behind.
   const absl::Status made = base::MakeDirs(data_dir.root());
   if (!made.ok()) {
     return absl::Status(
         made.code(),
         absl::StrCat(made.message(), "; --data_dir names another folder"));
   }
-  RETORT_RETURN_IF_ERROR(lock.Acquire(data_dir.lock_path()));
+  return lock.Acquire(data_dir.lock_path());
+}
+
+absl::Status Server::Parts::ProbePorts() const {
+  std::vector<std::pair<std::string, std::string>> ports = {
+      {"--listen", options.listen}, {"--http_listen", options.http_listen}};
+  if (options.executor != "local") {
+    ports.emplace_back("--worker_listen", options.worker_listen);
+  }
+  for (const auto& [option, text] : ports) {
+    if (text.empty()) continue;
+    RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
+                            auth::ParseListenAddress(text));
+    RETORT_RETURN_IF_ERROR(ProbeAddress(address, option));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Server::Parts::OpenStores() {
   RETORT_ASSIGN_OR_RETURN(db, db::Database::Open(data_dir.db_path()));
   RETORT_ASSIGN_OR_RETURN(executor, MakeExecutor(options, socket_path, &links));
   RETORT_ASSIGN_OR_RETURN(
@@ -166,7 +194,6 @@ absl::Status Server::Parts::OpenHttp() {
   if (options.http_listen.empty()) return absl::OkStatus();
   RETORT_ASSIGN_OR_RETURN(auth::ListenAddress address,
                           auth::ParseListenAddress(options.http_listen));
-  RETORT_RETURN_IF_ERROR(ProbeAddress(address, "--http_listen"));
   RETORT_ASSIGN_OR_RETURN(
       http, http::HttpServer::Start(address.host, address.port, &metrics));
   http_address = JoinAddress(address.host, http->port());
@@ -176,7 +203,6 @@ absl::Status Server::Parts::OpenHttp() {
 absl::Status Server::Parts::AddWorkerPort(grpc::ServerBuilder* builder) const {
   RETORT_ASSIGN_OR_RETURN(const auth::ListenAddress address,
                           auth::ParseListenAddress(options.worker_listen));
-  RETORT_RETURN_IF_ERROR(ProbeAddress(address, "--worker_listen"));
   RETORT_ASSIGN_OR_RETURN(const auto credentials,
                           auth::ServerCredentials(options.tls));
   builder->AddListeningPort(JoinAddress(address.host, address.port),
@@ -230,7 +256,6 @@ absl::Status Server::Parts::GuardCalls(grpc::ServerBuilder* builder) {
 absl::Status Server::Parts::OpenApi() {
   RETORT_ASSIGN_OR_RETURN(auth::ListenAddress address,
                           auth::ParseListenAddress(options.listen));
-  RETORT_RETURN_IF_ERROR(ProbeAddress(address, "--listen"));
   job_service = std::make_unique<rpc::JobService>(
       jobs.get(), scheduler.get(), resolver.get(), &metrics,
       [this](const v1::JobSpec& spec, bool measure,
@@ -284,6 +309,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   std::unique_ptr<Server> server(new Server(std::make_unique<Parts>(options)));
+  RETORT_RETURN_IF_ERROR(server->parts_->TakeDataDir());
   RETORT_RETURN_IF_ERROR(server->parts_->OpenStores());
   return server;
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
+#include "server/base/checkpoint_files.h"
 #include "server/base/error.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/timestamps.h"
@@ -184,21 +185,10 @@ absl::Status JobStore::LookForCheckpoints(const std::string& name) {
         std::any_of(known.begin(), known.end(),
                     [&](const v1::Checkpoint& c) { return c.step() == step; });
     if (recorded) continue;
-    const std::string path = dir.checkpoint_dir(step);
-    const auto hash = base::Sha256File(path + "/manifest.json");
+    const auto found = service::ReadCheckpoint(step, dir.checkpoint_dir(step));
     // One that cannot be read is for the worker to pass over, aloud.
-    if (!hash.ok()) continue;
-    v1::Checkpoint found;
-    found.set_step(step);
-    found.set_sha256(*hash);
-    RETORT_ASSIGN_OR_RETURN(const std::vector<std::string> files,
-                            base::ListDir(path));
-    for (const std::string& file : files) {
-      found.set_bytes(
-          found.bytes() +
-          base::FileSize(absl::StrCat(path, "/", file)).value_or(0));
-    }
-    RETORT_RETURN_IF_ERROR(RecordCheckpoint(name, found));
+    if (!found.ok()) continue;
+    RETORT_RETURN_IF_ERROR(RecordCheckpoint(name, *found));
   }
   return absl::OkStatus();
 }
@@ -237,16 +227,9 @@ absl::Status JobStore::DropAfter(const std::string& name, int64_t step) {
                            " WHERE job_seq = ? AND step > ?"),
               {record.seq, step}));
         }
-        v1::JobProgress* progress = record.job.mutable_progress();
-        if (progress->step() <= step) return absl::OkStatus();
-        const double share =
-            static_cast<double>(step) / static_cast<double>(progress->step());
-        progress->set_images(
-            std::llround(static_cast<double>(progress->images()) * share));
-        const int64_t reached = progress->step();
-        progress->set_step(step);
-        progress->clear_loss();
-        progress->clear_eta();
+        const int64_t reached = record.job.progress().step();
+        if (reached <= step) return absl::OkStatus();
+        RETORT_RETURN_IF_ERROR(SetReached(connection, step, &record));
         return Save(
             connection, &record,
             {{v1::JobEvent::KIND_WARNING,
@@ -256,6 +239,44 @@ absl::Status JobStore::DropAfter(const std::string& name, int64_t step) {
       }));
   feed_.Notify(name);
   return absl::OkStatus();
+}
+
+absl::Status JobStore::GoBack(db::Connection& connection,
+                              JobRecord* record) const {
+  RETORT_ASSIGN_OR_RETURN(
+      const service::ResourceName parsed,
+      service::ParseName(service::kJobs, record->job.name()));
+  const base::JobDir dir = DirOf(parsed);
+  int64_t newest = record->job.origin().step();
+  RETORT_RETURN_IF_ERROR(connection.Query(
+      "SELECT step FROM job_checkpoints WHERE job_seq = ? AND step > ?",
+      {record->seq, newest}, [&](const db::Row& row) {
+        if (base::IsDirectory(dir.checkpoint_dir(row.Int(0)))) {
+          newest = std::max(newest, row.Int(0));
+        }
+        return absl::OkStatus();
+      }));
+  return SetReached(connection, newest, record);
+}
+
+absl::Status JobStore::SetReached(db::Connection& connection, int64_t step,
+                                  JobRecord* record) const {
+  const int64_t before = record->job.progress().step();
+  if (step == 0 || before == 0) record->job.clear_progress();
+  if (step == before || !record->job.has_progress()) return absl::OkStatus();
+  v1::JobProgress* progress = record->job.mutable_progress();
+  progress->set_step(step);
+  progress->set_images(std::llround(static_cast<double>(progress->images()) *
+                                    static_cast<double>(step) /
+                                    static_cast<double>(before)));
+  progress->clear_loss();
+  return connection.Query(
+      "SELECT value FROM job_metrics WHERE job_seq = ? AND series = 'loss' AND "
+      "step <= ? ORDER BY step DESC LIMIT 1",
+      {record->seq, step}, [&](const db::Row& row) {
+        progress->set_loss(row.Double(0));
+        return absl::OkStatus();
+      });
 }
 
 absl::StatusOr<std::vector<v1::WatchJobResponse>> JobStore::ListEvents(

@@ -12,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "server/base/error.h"
 #include "server/jobs/copy_checkpoint.h"
+#include "server/jobs/job_schema.h"
 #include "server/jobs/spec_hash.h"
 #include "server/jobs/timestamps.h"
 
@@ -21,95 +22,6 @@ namespace {
 // Removed folders get this prefix first; PathComponent never makes a name that
 // begins with a dot.
 constexpr char kDeletedPrefix[] = ".deleted-";
-
-// `job` is the serialized v1::Job; the columns beside it are what statements
-// select by, or what callers do not see.
-std::vector<std::string> Migrations() {
-  return {R"sql(
-    CREATE TABLE jobs(
-      seq INTEGER PRIMARY KEY AUTOINCREMENT,
-      name TEXT NOT NULL UNIQUE,
-      project TEXT NOT NULL,
-      state INTEGER NOT NULL,
-      job BLOB NOT NULL,
-      revision INTEGER NOT NULL,
-      last_event INTEGER NOT NULL,
-      epoch INTEGER NOT NULL DEFAULT 0,
-      pid INTEGER NOT NULL DEFAULT 0,
-      start_ticks INTEGER NOT NULL DEFAULT 0,
-      token_sha256 TEXT NOT NULL DEFAULT '',
-      failures INTEGER NOT NULL DEFAULT 0,
-      spec_sha256 TEXT NOT NULL,
-      request_id TEXT,
-      request_fingerprint TEXT NOT NULL DEFAULT '');
-    CREATE UNIQUE INDEX jobs_by_request ON jobs(project, request_id);
-    CREATE INDEX jobs_by_state ON jobs(state);
-    CREATE TABLE job_events(
-      job_seq INTEGER NOT NULL REFERENCES jobs(seq) ON DELETE CASCADE,
-      number INTEGER NOT NULL,
-      kind INTEGER NOT NULL,
-      time INTEGER NOT NULL,
-      message TEXT NOT NULL,
-      job BLOB NOT NULL,
-      PRIMARY KEY(job_seq, number)) WITHOUT ROWID;
-    CREATE TABLE job_metrics(
-      job_seq INTEGER NOT NULL REFERENCES jobs(seq) ON DELETE CASCADE,
-      series TEXT NOT NULL,
-      step INTEGER NOT NULL,
-      value REAL NOT NULL,
-      time INTEGER NOT NULL,
-      PRIMARY KEY(job_seq, series, step)) WITHOUT ROWID;
-    CREATE TABLE job_checkpoints(
-      job_seq INTEGER NOT NULL REFERENCES jobs(seq) ON DELETE CASCADE,
-      step INTEGER NOT NULL,
-      bytes INTEGER NOT NULL,
-      time INTEGER NOT NULL,
-      sha256 TEXT NOT NULL,
-      PRIMARY KEY(job_seq, step)) WITHOUT ROWID;
-  )sql",
-          // 2. One process became a gang. Times are in microseconds.
-          R"sql(
-    ALTER TABLE jobs ADD COLUMN handle TEXT NOT NULL DEFAULT '';
-    UPDATE jobs SET handle = 'local ' || pid || ':' || start_ticks
-      WHERE pid != 0;
-    ALTER TABLE jobs DROP COLUMN pid;
-    ALTER TABLE jobs DROP COLUMN start_ticks;
-    ALTER TABLE jobs ADD COLUMN ran INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE jobs ADD COLUMN running_since INTEGER NOT NULL DEFAULT 0;
-  )sql"};
-}
-
-// Beside the jobs' own table, so that jobs of earlier builds have none.
-constexpr char kSubmittedTable[] = R"sql(
-    CREATE TABLE job_submitted_specs(
-      job_seq INTEGER PRIMARY KEY REFERENCES jobs(seq) ON DELETE CASCADE,
-      spec BLOB NOT NULL);
-  )sql";
-
-// Jobs read at a time when a filter leaves out some.
-constexpr int kRowsAtOnce = 256;
-
-constexpr char kColumns[] =
-    "seq, job, epoch, handle, token_sha256, failures, spec_sha256, ran, "
-    "running_since";
-
-absl::StatusOr<JobRecord> ReadRecord(const db::Row& row) {
-  JobRecord record;
-  record.seq = row.Int(0);
-  if (!record.job.ParseFromString(row.Bytes(1))) {
-    return absl::DataLossError(
-        absl::StrCat("database: the record of job number ", record.seq,
-                     " is damaged; restore the database from a backup"));
-  }
-  record.epoch = row.Int(2);
-  record.handle = row.Text(3);
-  record.token_sha256 = row.Text(4);
-  record.failures = row.Int(5);
-  record.spec_sha256 = row.Text(6);
-  record.ran = absl::Microseconds(row.Int(7));
-  if (row.Int(8) != 0) record.running_since = row.Time(8);
-  return record;
-}
 
 absl::Status CheckArrow(const std::string& name, State from, State to) {
   if (from == to || CanMove(from, to)) return absl::OkStatus();
@@ -131,6 +43,13 @@ void CountRunningTime(State before, State after, absl::Time now,
   record->running_since = absl::InfinitePast();
 }
 
+// What does not run has none.
+void ForgetSpeed(v1::Job* job) {
+  if (!job->has_progress()) return;
+  job->mutable_progress()->clear_images_per_second();
+  job->mutable_progress()->clear_eta();
+}
+
 std::string StateMessage(const v1::Job& job) {
   return job.state_reason().empty()
              ? StateName(job.state())
@@ -148,34 +67,12 @@ absl::StatusOr<std::string> ToJson(const v1::JobSpec& spec) {
   return json;
 }
 
-// What pages of one listing share.
-std::string ListingTag(const std::string& project,
-                       const std::vector<State>& states,
-                       const JobFilter& filter) {
-  std::string tag = absl::StrCat("jobs/", project);
-  for (State state : states) absl::StrAppend(&tag, "/", int{state});
-  if (!filter.empty()) absl::StrAppend(&tag, "?", filter.text());
-  return tag;
-}
-
-// The states asked for that the filter leaves; nullopt: in any.
-std::optional<std::vector<State>> Narrow(const std::vector<State>& states,
-                                         const JobFilter& filter) {
-  std::optional<std::vector<State>> left = filter.States();
-  if (states.empty()) return left;
-  if (!left.has_value()) return states;
-  std::erase_if(*left, [&](State state) {
-    return std::find(states.begin(), states.end(), state) == states.end();
-  });
-  return left;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<JobStore>> JobStore::Create(
     db::Database* db, base::Clock* clock, const base::DataDir& data_dir) {
-  RETORT_RETURN_IF_ERROR(db->Migrate("jobs", Migrations()));
-  RETORT_RETURN_IF_ERROR(db->Migrate("job_specs", {kSubmittedTable}));
+  RETORT_RETURN_IF_ERROR(db->Migrate("jobs", JobMigrations()));
+  RETORT_RETURN_IF_ERROR(db->Migrate("job_specs", SubmittedSpecMigrations()));
   RETORT_RETURN_IF_ERROR(base::MakeDirs(data_dir.jobs_dir()));
   std::unique_ptr<JobStore> store(new JobStore(db, clock, data_dir));
   RETORT_RETURN_IF_ERROR(store->SweepDeleted());
@@ -195,7 +92,7 @@ absl::StatusOr<v1::Job> JobStore::FindByRequest(const NewJob& new_job) const {
                      "WHERE project = ? AND request_id = ?"),
         {new_job.project, new_job.request_id}, [&](const db::Row& row) {
           record = ReadRecord(row);
-          fingerprint = row.Text(9);
+          fingerprint = row.Text(kColumnCount);
           return absl::OkStatus();
         });
   }));
@@ -343,103 +240,6 @@ absl::StatusOr<v1::JobSpec> JobStore::SubmittedSpec(
   return spec;
 }
 
-absl::StatusOr<std::vector<JobRecord>> JobStore::ReadBelow(
-    const std::string& project, const std::vector<State>& states,
-    int64_t before, int limit) const {
-  std::string sql = absl::StrCat("SELECT ", kColumns,
-                                 " FROM jobs WHERE project = ? AND seq < ?");
-  std::vector<db::Value> values = {project, before};
-  if (!states.empty()) {
-    absl::StrAppend(&sql, " AND state IN (");
-    for (size_t i = 0; i < states.size(); ++i) {
-      absl::StrAppend(&sql, i == 0 ? "?" : ", ?");
-      values.push_back(int{states[i]});
-    }
-    absl::StrAppend(&sql, ")");
-  }
-  absl::StrAppend(&sql, " ORDER BY seq DESC LIMIT ?");
-  values.push_back(limit);
-  std::vector<JobRecord> records;
-  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
-    return connection.Query(
-        sql, values, [&](const db::Row& row) -> absl::Status {
-          RETORT_ASSIGN_OR_RETURN(JobRecord record, ReadRecord(row));
-          records.push_back(std::move(record));
-          return absl::OkStatus();
-        });
-  }));
-  return records;
-}
-
-absl::StatusOr<JobPage> JobStore::List(const std::string& project,
-                                       const std::vector<State>& states,
-                                       const JobFilter& filter, int page_size,
-                                       const std::string& page_token) const {
-  const std::string tag = ListingTag(project, states, filter);
-  RETORT_ASSIGN_OR_RETURN(const service::Page page,
-                          service::ParsePage(page_size, page_token, tag));
-  const auto narrowed = Narrow(states, filter);
-  JobPage result;
-  if (narrowed.has_value() && narrowed->empty()) return result;
-  const size_t size = static_cast<size_t>(page.size);
-  const int at_once = filter.empty() ? page.size + 1 : kRowsAtOnce;
-  std::vector<JobRecord> found;  // one more than the page holds, if there is
-  int64_t before = page.before;
-  bool more = true;
-  while (more && found.size() <= size) {
-    RETORT_ASSIGN_OR_RETURN(
-        std::vector<JobRecord> read,
-        ReadBelow(project, narrowed.value_or(std::vector<State>()), before,
-                  at_once));
-    more = static_cast<int>(read.size()) == at_once;
-    if (!read.empty()) before = read.back().seq;
-    for (JobRecord& record : read) {
-      if (found.size() > size) break;
-      if (filter.Matches(record.job)) found.push_back(std::move(record));
-    }
-  }
-  if (found.size() > size) {
-    found.pop_back();
-    result.next_page_token = service::NextPageToken(found.back().seq, tag);
-  }
-  for (JobRecord& record : found) {
-    OverlayLive(&record.job);
-    result.jobs.push_back(std::move(record.job));
-  }
-  return result;
-}
-
-absl::StatusOr<std::vector<JobRecord>> JobStore::ListLive() const {
-  std::vector<JobRecord> records;
-  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
-    return connection.Query(
-        absl::StrCat("SELECT ", kColumns,
-                     " FROM jobs WHERE state NOT IN (?, ?, ?) ORDER BY seq"),
-        {int{v1::Job::STATE_SUCCEEDED}, int{v1::Job::STATE_FAILED},
-         int{v1::Job::STATE_CANCELLED}},
-        [&](const db::Row& row) -> absl::Status {
-          RETORT_ASSIGN_OR_RETURN(JobRecord record, ReadRecord(row));
-          records.push_back(std::move(record));
-          return absl::OkStatus();
-        });
-  }));
-  return records;
-}
-
-absl::StatusOr<std::map<State, int64_t>> JobStore::CountByState() const {
-  std::map<State, int64_t> counts;
-  for (State state : AllStates()) counts[state] = 0;
-  RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
-    return connection.Query("SELECT state, COUNT(*) FROM jobs GROUP BY state",
-                            {}, [&](const db::Row& row) {
-                              counts[static_cast<State>(row.Int(0))] =
-                                  row.Int(1);
-                              return absl::OkStatus();
-                            });
-  }));
-  return counts;
-}
-
 absl::Status JobStore::Save(db::Connection& connection, JobRecord* record,
                             const std::vector<EventText>& events) {
   int64_t revision = 0, last_event = 0;
@@ -484,8 +284,12 @@ absl::StatusOr<JobRecord> JobStore::Update(const std::string& name,
     RETORT_RETURN_IF_ERROR(change(record, &events));
     const State after = record.job.state();
     RETORT_RETURN_IF_ERROR(CheckArrow(name, before, after));
+    if (!HasWorker(after)) ForgetSpeed(&record.job);
     if (after != before) {
       CountRunningTime(before, after, clock_->Now(), &record);
+      if (after == v1::Job::STATE_QUEUED) {
+        RETORT_RETURN_IF_ERROR(GoBack(connection, &record));
+      }
       const auto now = ToTimestamp(clock_->Now());
       if (after == v1::Job::STATE_RUNNING && !record.job.has_start_time()) {
         *record.job.mutable_start_time() = now;

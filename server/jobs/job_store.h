@@ -119,9 +119,10 @@ class JobStore {
   // transaction. A change of state must follow an arrow, else
   // FailedPrecondition (STATE_CONFLICT); it adds an event by itself, with
   // job.state_reason as its words, and sets start_time and end_time (which a
-  // job that leaves its end loses). An error
-  // of `change` is returned and nothing is written. `change` must not call
-  // the store.
+  // job that leaves its end loses). A job that goes to the queue has the
+  // progress of the checkpoint that it goes on from, and none without one. An
+  // error of `change` is returned and nothing is written. `change` must not
+  // call the store.
   absl::StatusOr<JobRecord> Update(const std::string& name, Change change);
 
   // The worker's progress: the numbers go into the job's series, the rest is
@@ -182,6 +183,12 @@ class JobStore {
                                 const std::string& name) const;
   absl::Status Save(db::Connection& connection, JobRecord* record,
                     const std::vector<EventText>& events);
+  // A job in the queue stands where it goes on from: at its newest checkpoint,
+  // at the one it was cloned from, or at nothing.
+  absl::Status GoBack(db::Connection& connection, JobRecord* record) const;
+  // Its progress as it was at `step`, which had a checkpoint.
+  absl::Status SetReached(db::Connection& connection, int64_t step,
+                          JobRecord* record) const;
   absl::Status Insert(db::Connection& connection, const NewJob& new_job,
                       JobRecord* record);
   absl::Status MakeFolder(const NewJob& new_job, const base::JobDir& dir,

@@ -12,6 +12,7 @@
 #include "server/base/network_spec.h"
 #include "server/base/resource_name.h"
 #include "server/base/validation_metrics.h"
+#include "server/base/words.h"
 #include "server/jobs/clone_changes.h"
 #include "server/jobs/data_fields.h"
 #include "server/jobs/estimate_fields.h"
@@ -128,17 +129,21 @@ class Resolution {
     RETORT_DEFAULT(resources, cpu_threads,
                    std::max(1, limits_.cpu_slots / RanksPerNode(*resources)));
     Positive(resources->cpu_threads(), "resources.cpu_threads");
-    problems_.Require(resources->cpu_threads() <= limits_.cpu_slots,
-                      "resources.cpu_threads",
-                      absl::StrCat("is ", resources->cpu_threads(),
-                                   ", but this service has ", limits_.cpu_slots,
-                                   " CPU slots; ask for at most that many"));
+    problems_.Require(
+        resources->cpu_threads() <= limits_.cpu_slots, "resources.cpu_threads",
+        absl::StrCat("is ", resources->cpu_threads(), ", but this service has ",
+                     service::Count(limits_.cpu_slots, "CPU slot"),
+                     "; ask for at most that many"));
     problems_.Require(!resources->has_time_limit() ||
                           service::GetDuration(resources->time_limit()) >
                               absl::ZeroDuration(),
                       "resources.time_limit",
                       "must be longer than nothing; leave it out for "
                       "no limit");
+    problems_.Require(limits_.slurm || resources->slurm().ByteSizeLong() == 0,
+                      "resources.slurm",
+                      "is for a service that runs jobs on a Slurm cluster, and "
+                      "this one runs them on its own machine; leave it out");
     if (trains) return;
     problems_.Require(
         resources->world_size() <= 1, "resources.world_size",
@@ -158,8 +163,9 @@ class Resolution {
     problems_.Require(
         training.batch_size() % (ranks * parts) == 0, at + ".batch_size",
         absl::StrCat("is ", training.batch_size(), ", which ", ranks,
-                     " processes (resources.world_size) of ", parts,
-                     " part(s) (accumulation) each cannot share equally; use a "
+                     " processes (resources.world_size) of ",
+                     service::Count(parts, "part"),
+                     " (accumulation) each cannot share equally; use a "
                      "multiple of ",
                      ranks * parts));
   }

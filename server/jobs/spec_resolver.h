@@ -20,6 +20,8 @@ namespace retort::jobs {
 struct ResolverLimits {
   int cpu_slots = 1;
   int gpus = 0;
+  // Jobs run on a Slurm cluster, whose settings mean something.
+  bool slurm = false;
 };
 
 // Turns a spec as submitted into the one that runs: every default of

@@ -107,6 +107,13 @@ class CallGuard : public grpc::experimental::Interceptor {
       OnRequest(static_cast<const google::protobuf::Message*>(
           methods->GetRecvMessage()));
     }
+    // Together with the status, or before it.
+    if (methods->QueryInterceptionHookPoint(
+            InterceptionHookPoints::PRE_SEND_MESSAGE) &&
+        policy_.right != auth::Right::kRead) {
+      OnResponse(static_cast<const google::protobuf::Message*>(
+          methods->GetSendMessage()));
+    }
     if (methods->QueryInterceptionHookPoint(
             InterceptionHookPoints::PRE_SEND_STATUS)) {
       OnStatus(methods->GetSendStatus());
@@ -137,16 +144,33 @@ class CallGuard : public grpc::experimental::Interceptor {
     Verdicts::Get().Set(context_, this, verdict_);
   }
 
+  // What was made has a name of its own, which nobody else may know yet.
+  void OnResponse(const google::protobuf::Message* response) {
+    if (response == nullptr) return;
+    const google::protobuf::FieldDescriptor* field =
+        response->GetDescriptor()->FindFieldByName("name");
+    if (field == nullptr || field->is_repeated() ||
+        field->cpp_type() !=
+            google::protobuf::FieldDescriptor::CPPTYPE_STRING) {
+      return;
+    }
+    const std::string name =
+        response->GetReflection()->GetString(*response, field);
+    if (name != target_) made_ = name;
+  }
+
   void OnStatus(const grpc::Status& status) const {
     if (!verdict_.status.ok()) {
       RETORT_LOG(warn, "refused: {} from {} by {}: {}", policy_.method,
                  context_->peer(), Name(),
                  std::string(verdict_.status.message()));
     } else if (policy_.right != auth::Right::kRead) {
-      RETORT_LOG(info, "audit: {} called {} on {}: {}", Name(), policy_.method,
+      RETORT_LOG(info, "audit: {} called {} on {}: {}{}", Name(),
+                 policy_.method,
                  target_.empty() ? std::string("the machines") : target_,
                  absl::StatusCodeToString(
-                     static_cast<absl::StatusCode>(status.error_code())));
+                     static_cast<absl::StatusCode>(status.error_code())),
+                 made_.empty() ? "" : absl::StrCat(", ", made_));
     }
   }
 
@@ -160,6 +184,7 @@ class CallGuard : public grpc::experimental::Interceptor {
   const grpc::ServerContextBase* const context_;
   Verdict verdict_;
   std::string target_;
+  std::string made_;  // what the answer names, if that is another name
 };
 
 class CallGuardFactory

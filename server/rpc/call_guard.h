@@ -18,8 +18,8 @@
 namespace retort::rpc {
 
 // For ServerBuilder::experimental().SetInterceptorCreators. `tokens` outlives
-// the server. Who did what by methods that change something, and who was
-// refused what, is logged.
+// the server. Who did what by methods that change something, with the name of
+// what came of it, and who was refused what, is logged.
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
 MakeCallGuard(auth::TokenFile* tokens);
 

@@ -1,5 +1,6 @@
 #include "server/rpc/cluster_service.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
@@ -168,7 +169,18 @@ absl::Status ClusterService::DoGetQuota(const v1::GetQuotaRequest& request,
   scheduler::LiveCluster* cluster = deps_.scheduler->cluster();
   RETORT_ASSIGN_OR_RETURN(const scheduler::ProjectRecord record,
                           cluster->store()->GetProject(project));
-  *response = ToQuota(record, cluster->Copy(), deps_.clock->Now());
+  const scheduler::ClusterState state = cluster->Copy();
+  // A slip of the pen, more likely than a question about nothing.
+  if (std::none_of(state.projects().begin(), state.projects().end(),
+                   [&](const auto& known) { return known.name == project; })) {
+    return service::Error(
+        absl::StatusCode::kNotFound, v1::ERROR_REASON_RESOURCE_NOT_FOUND,
+        absl::StrCat("project ", project,
+                     " has no quota of its own and has run no job: nothing "
+                     "limits it; `retort quotas list` shows which have"),
+        {{"name", request.project()}});
+  }
+  *response = ToQuota(record, state, deps_.clock->Now());
   return absl::OkStatus();
 }
 

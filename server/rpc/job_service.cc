@@ -232,8 +232,7 @@ absl::Status JobService::Submit(
   }
   RETORT_RETURN_IF_ERROR(fill_in(&new_job));
   SetDefaultClass(&new_job.job);
-  // What is only estimated may be for another cluster.
-  if (!validate_only) RETORT_RETURN_IF_ERROR(CheckPossible(new_job));
+  RETORT_RETURN_IF_ERROR(CheckPossible(new_job));
   if (!new_job.job_id.empty()) {
     RETORT_RETURN_IF_ERROR(store_->CheckIsNew(
         service::ResourceName{new_job.project, service::kJobs, new_job.job_id}
@@ -363,14 +362,11 @@ absl::Status JobService::DoResume(const v1::ResumeJobRequest& request,
   // In other states it is refused for its state, below.
   if (jobs::CanResume(before.job.state())) {
     RETORT_RETURN_IF_ERROR(resolver_->CheckModelsOfResumed(before.job));
-    // First, and while it stands still: a crash in between leaves a job that
-    // can be resumed, from the last checkpoint that it has then.
-    if (request.has_from_step()) {
-      RETORT_RETURN_IF_ERROR(
-          store_->DropAfter(request.name(), request.from_step()));
-    }
   }
-  RETORT_ASSIGN_OR_RETURN(*response, scheduler_->Resume(request.name()));
+  std::optional<int64_t> from_step;
+  if (request.has_from_step()) from_step = request.from_step();
+  RETORT_ASSIGN_OR_RETURN(*response,
+                          scheduler_->Resume(request.name(), from_step));
   return absl::OkStatus();
 }
 

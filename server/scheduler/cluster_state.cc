@@ -32,6 +32,11 @@ std::vector<NodeFacts> ClusterState::nodes() const {
   return nodes;
 }
 
+std::string ClusterState::DrainReason(const std::string& node) const {
+  const auto drained = drained_.find(node);
+  return drained == drained_.end() ? "" : drained->second;
+}
+
 void ClusterState::SetProject(const std::string& name, double weight,
                               const Quota& limits, const UsageRecord& used) {
   if (project_index_.count(name) == 0) {
@@ -155,6 +160,7 @@ void Picture::AddGangs(const ClusterState& state) {
     gang.start = live.start;
     gang.expected_end =
         live.stopping ? live.stop_by : live.start + live.time_limit;
+    gang.estimated_end = live.estimated_end;
     gang.preemptible = live.preemptible && !live.stopping;
     gang.stopping = live.stopping;
     gang.last_checkpoint = live.last_checkpoint;

@@ -45,6 +45,7 @@ struct LiveGang {
   NamedPlacement nodes;
   absl::Time start;
   absl::Duration time_limit = absl::InfiniteDuration();
+  absl::Time estimated_end = absl::InfiniteFuture();
   bool preemptible = false;
   absl::Time last_checkpoint = absl::InfinitePast();
   // Its processes are about to end, by then at the latest as far as one knows;
@@ -100,6 +101,8 @@ class ClusterState {
     drained_[node] = reason;
   }
   void Undrain(const std::string& node) { drained_.erase(node); }
+  // Why a node is drained; empty too for one that is not.
+  std::string DrainReason(const std::string& node) const;
   // With those that are drained marked as not usable.
   std::vector<NodeFacts> nodes() const;
 

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/civil_time.h"
+#include "server/base/words.h"
 #include "server/scheduler/placement.h"
 #include "server/scheduler/planner.h"
 #include "server/scheduler/queue_order.h"
@@ -14,14 +16,29 @@
 namespace retort::scheduler {
 namespace {
 
-std::string Clock(absl::Time time, absl::Time now) {
-  const bool today = time - now < absl::Hours(24);
-  return absl::FormatTime(today ? "%H:%M UTC" : "%e %b, %H:%M UTC", time,
-                          absl::UTCTimeZone());
-}
+using service::Are;
+using service::Count;
 
-std::string Count(int64_t count, absl::string_view what) {
-  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+// Waits of less are told in seconds.
+constexpr absl::Duration kToldInSeconds = absl::Minutes(2);
+
+// "in 45 s", "at 14:20 UTC", "on 1 Dec at 14:20 UTC"; with "about " before the
+// number or the time.
+std::string When(absl::Time time, absl::Time now, absl::string_view about) {
+  const absl::Duration wait = time - now;
+  if (wait < kToldInSeconds) {
+    const int64_t seconds = std::max<int64_t>(
+        1, absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1))));
+    return absl::StrCat("in ", about, seconds, " s");
+  }
+  const absl::TimeZone utc = absl::UTCTimeZone();
+  const std::string day =
+      wait < absl::Hours(24)
+          ? ""
+          : absl::StrCat("on ", absl::ToCivilDay(time, utc).day(),
+                         absl::FormatTime(" %b ", time, utc));
+  return absl::StrCat(day, "at ", about,
+                      absl::FormatTime("%H:%M UTC", time, utc));
 }
 
 std::optional<Candidate> Find(const Snapshot& snapshot,
@@ -134,10 +151,11 @@ class Explainer {
                              .value_or(""));
         return;
       case Verdict::kNotBefore:
-        result_ = {WaitReason::kNotBefore,
-                   absl::StrCat("has lost a worker and is not to start before ",
-                                Clock(job.not_before, snapshot_.now)),
-                   result_.before, job.not_before};
+        result_ = {
+            WaitReason::kNotBefore,
+            absl::StrCat("waits after a failed try; the next one is due ",
+                         When(job.not_before, snapshot_.now, "")),
+            result_.before, job.not_before};
         return;
       case Verdict::kQuota:
         return SayQuota();
@@ -145,8 +163,7 @@ class Explainer {
         result_.reason = WaitReason::kNodesDown;
         result_.words =
             absl::StrCat("waits for ", NodesFor(snapshot_, job.gang),
-                         "; so many are not there while nodes are drained or "
-                         "down");
+                         "; nodes that it needs are drained or down");
         return;
       case Verdict::kPreempts:
       case Verdict::kPromised:
@@ -165,7 +182,7 @@ class Explainer {
     const QueuedJob& blocked = *at_limit_[candidate_.project];
     const QuotaBook& quotas = planner_.quotas();
     result_.reason = WaitReason::kQuota;
-    result_.words = absl::StrCat("project ", project.name);
+    result_.words = absl::StrCat("waits because project ", project.name);
     switch (quotas.Check(candidate_.project, blocked)) {
       case QuotaLimit::kJobs:
         absl::StrAppend(&result_.words, " is at its quota of ",
@@ -179,18 +196,21 @@ class Explainer {
         if (project.quota.renews < absl::InfiniteFuture()) {
           result_.earliest = project.quota.renews;
           absl::StrAppend(&result_.words, ", which is renewed ",
-                          Clock(project.quota.renews, snapshot_.now));
+                          When(project.quota.renews, snapshot_.now, ""));
         }
         break;
-      default:
+      default: {
+        const int used = quotas.gpus(candidate_.project);
+        const int needed = blocked.gang.gpus();
         absl::StrAppend(&result_.words, " is at its quota of ",
-                        Count(project.quota.max_gpus, "GPU"), ": ",
-                        quotas.gpus(candidate_.project), " are in use and ",
-                        blocked.gang.gpus(), " are needed");
+                        Count(project.quota.max_gpus, "GPU"), ": ", used,
+                        Are(used), "in use and ", needed, Are(needed),
+                        "needed");
+      }
     }
     if (&blocked != candidate_.job) {
-      absl::StrAppend(&result_.words, " by ", blocked.name,
-                      ", which is before it");
+      absl::StrAppend(&result_.words, "; ", blocked.name,
+                      " is before it and waits for the same");
     }
   }
 
@@ -211,8 +231,8 @@ class Explainer {
     result_.reason = WaitReason::kStopping;
     result_.words = absl::StrCat(
         "waits for ", Count(stopping, "job"),
-        " of a lower class to write a checkpoint and stop; may start about ",
-        Clock(result_.earliest, snapshot_.now));
+        " of a lower class to write a checkpoint and stop; may start ",
+        When(result_.earliest, snapshot_.now, "about "));
   }
 
   void SayWaits(WaitReason reason) {
@@ -220,11 +240,11 @@ class Explainer {
     const Gang& gang = candidate_.job->gang;
     result_.words = absl::StrCat("waits for ", NodesFor(snapshot_, gang));
     if (reason == WaitReason::kFirst) {
-      absl::StrAppend(&result_.words, "; it is the first in line");
+      absl::StrAppend(&result_.words, "; it is first in line");
       result_.earliest = planner_.reservation()->start;
     } else {
       absl::StrAppend(&result_.words, "; ", Count(result_.before, "job"),
-                      result_.before == 1 ? " is" : " are", " before it");
+                      Are(result_.before), "before it");
       const std::optional<Reservation> alone = planner_.ReserveFor(gang);
       if (alone) result_.earliest = alone->start;
       if (reason == WaitReason::kBehind && result_.earliest <= snapshot_.now) {
@@ -234,14 +254,23 @@ class Explainer {
         return;
       }
     }
-    if (result_.earliest == absl::InfiniteFuture()) {
-      absl::StrAppend(&result_.words,
-                      "; nobody knows when what runs there will end");
-      return;
-    }
-    absl::StrAppend(&result_.words, "; by expected ends it may start ",
-                    reason == WaitReason::kFirst ? "about " : "after ",
-                    Clock(result_.earliest, snapshot_.now));
+    if (result_.earliest == absl::InfiniteFuture()) return SayNoPromise(gang);
+    const bool first = reason == WaitReason::kFirst;
+    absl::StrAppend(
+        &result_.words, "; by expected ends it may start ",
+        When(result_.earliest, snapshot_.now, first ? "about " : ""),
+        first ? "" : " or later");
+  }
+
+  // What runs there may run on for ever, as far as anybody has promised.
+  void SayNoPromise(const Gang& gang) {
+    absl::StrAppend(&result_.words,
+                    "; what must end first has no time_limit, so no time is "
+                    "promised");
+    const auto guess = planner_.ReserveFor(gang, Ends::kEstimated);
+    if (!guess || guess->start == absl::InfiniteFuture()) return;
+    absl::StrAppend(&result_.words, "; at its present speed it ends ",
+                    When(guess->start, snapshot_.now, "about "));
   }
 
   const Snapshot& snapshot_;

@@ -16,7 +16,7 @@ namespace retort::scheduler {
 enum class WaitReason {
   kStarts,     // it does not wait: it starts now
   kNever,      // it can never start here
-  kNotBefore,  // its wait after a lost worker is not over
+  kNotBefore,  // its wait after a failed try is not over
   kQuota,      // its project is at a limit, or an earlier job of it waits so
   kNodesDown,  // it needs nodes that are drained or down
   kStopping,   // jobs of a lower class write a checkpoint to make room
@@ -29,8 +29,8 @@ enum class WaitReason {
 struct Explanation {
   WaitReason reason = WaitReason::kBehind;
   // A sentence without its subject: "waits for 4 nodes with 8 free GPUs each
-  // (1 now); 2 jobs are before it; by expected ends it may start about 14:20
-  // UTC".
+  // (1 now); 2 jobs are before it; by expected ends it may start at 14:20 UTC
+  // or later".
   std::string words;
   // Jobs that would be tried before it, by the present order.
   int64_t before = 0;

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
 #include "server/base/resource_name.h"
+#include "server/base/words.h"
 #include "server/jobs/job_state.h"
 
 namespace retort::scheduler {
@@ -24,10 +25,11 @@ constexpr char kLastCheckpoint[] =
 constexpr char kNoCheckpoint[] =
     "; there is no checkpoint: when resumed it starts again";
 
-// "FD-FMNIST at 2 step(s): 12.3 [11.8, 12.9]", the interval with seeds only.
+// "FD-FMNIST at 2 steps: 12.3 [11.8, 12.9]", the interval with seeds only.
 std::string ResultMessage(const v1::EvaluationResult& result) {
-  std::string text = absl::StrCat(result.metric(), " at ", result.steps(),
-                                  " step(s): ", result.value());
+  std::string text = absl::StrCat(result.metric(), " at ",
+                                  service::Count(result.steps(), "step"), ": ",
+                                  result.value());
   if (result.seeds() > 1) {
     absl::StrAppend(&text, " [", result.low(), ", ", result.high(), "], 95 %, ",
                     result.seeds(), " seeds");

@@ -26,10 +26,10 @@ JobClass ClassOf(const v1::Job& job) {
   }
 }
 
-absl::Duration TimeLimitOf(const v1::ResourceSpec& resources) {
-  return resources.has_time_limit()
-             ? service::GetDuration(resources.time_limit())
-             : absl::InfiniteDuration();
+absl::Duration TimeLeft(const jobs::JobRecord& record) {
+  const v1::ResourceSpec& resources = record.job.spec().resources();
+  if (!resources.has_time_limit()) return absl::InfiniteDuration();
+  return service::GetDuration(resources.time_limit()) - record.ran;
 }
 
 bool WritesCheckpoints(const v1::JobSpec& spec) {
@@ -47,10 +47,7 @@ WaitingJob ToWaiting(const jobs::JobRecord& record) {
   job.seq = record.seq;
   job.priority = record.job.priority();
   job.gang = GangOf(record.job.spec().resources());
-  // Of which it has run some already.
-  job.time_limit =
-      std::max(TimeLimitOf(record.job.spec().resources()) - record.ran,
-               absl::ZeroDuration());
+  job.time_limit = std::max(TimeLeft(record), absl::ZeroDuration());
   job.project = ProjectOf(record.job);
   job.job_class = ClassOf(record.job);
   job.preemptible = WritesCheckpoints(record.job.spec());

@@ -14,7 +14,9 @@ namespace retort::scheduler {
 Gang GangOf(const v1::ResourceSpec& resources);
 // PRIORITY_CLASS_UNSPECIFIED is NORMAL.
 JobClass ClassOf(const v1::Job& job);
-absl::Duration TimeLimitOf(const v1::ResourceSpec& resources);
+// What a job may still run of its time_limit, below zero if it has run longer;
+// infinite without one.
+absl::Duration TimeLeft(const jobs::JobRecord& record);
 // Only training can go on where it was stopped.
 bool WritesCheckpoints(const v1::JobSpec& spec);
 // Its project, by id.

@@ -248,6 +248,13 @@ void LiveCluster::SetCheckpoint(const std::string& job, absl::Time time) {
   if (gang != nullptr) gang->last_checkpoint = time;
 }
 
+void LiveCluster::SetEstimatedEnd(const std::string& job, absl::Time time) {
+  absl::MutexLock lock(&mutex_);
+  LiveGang* gang = state_.FindGang(job);
+  // Those that may be asked to stop are those that train.
+  if (gang != nullptr && gang->preemptible) gang->estimated_end = time;
+}
+
 void LiveCluster::Moved(const std::string& job,
                         const std::vector<std::string>& nodes) {
   ClusterStore::Change change;
@@ -422,6 +429,7 @@ absl::StatusOr<ProjectRecord> LiveCluster::UpdateProject(
 absl::Status LiveCluster::DrainNode(const std::string& node,
                                     const std::string& reason, bool undo) {
   absl::MutexLock changing(&change_mutex_);
+  std::string why = reason;
   {
     absl::MutexLock lock(&mutex_);
     const std::vector<NodeFacts> nodes = state_.nodes();
@@ -430,11 +438,12 @@ absl::Status LiveCluster::DrainNode(const std::string& node,
         })) {
       return service::NotFound("node", node);
     }
+    if (why.empty()) why = state_.DrainReason(node);
   }
   RETORT_RETURN_IF_ERROR(undo ? store_->Undrain(node)
-                              : store_->Drain(node, reason));
+                              : store_->Drain(node, why));
   absl::MutexLock lock(&mutex_);
-  undo ? state_.Undrain(node) : state_.Drain(node, reason);
+  undo ? state_.Undrain(node) : state_.Drain(node, why);
   return absl::OkStatus();
 }
 

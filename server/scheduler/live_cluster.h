@@ -91,6 +91,10 @@ class LiveCluster {
   // stopped.
   void SetCheckpoint(const std::string& job, absl::Time time)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // When it ends at its present speed. Only training knows that of all that it
+  // has to do, and not of one phase: of others nothing is noted.
+  void SetEstimatedEnd(const std::string& job, absl::Time time)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // An executor that places gangs by itself says where this one is.
   void Moved(const std::string& job, const std::vector<std::string>& nodes)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -118,7 +122,9 @@ class LiveCluster {
       const std::string& name, const std::string& etag,
       absl::FunctionRef<absl::Status(ProjectRecord*)> change)
       ABSL_LOCKS_EXCLUDED(mutex_, change_mutex_);
-  // NotFound (RESOURCE_NOT_FOUND) if there is no such node.
+  // One that is drained already keeps its reason if there is no other. To undo
+  // it where it is not drained changes nothing. NotFound (RESOURCE_NOT_FOUND)
+  // if there is no such node.
   absl::Status DrainNode(const std::string& node, const std::string& reason,
                          bool undo) ABSL_LOCKS_EXCLUDED(mutex_, change_mutex_);
 

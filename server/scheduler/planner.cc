@@ -261,12 +261,14 @@ void Planner::HoldOn(const Candidate& candidate, Placement nodes) {
   Commit(candidate, std::move(nodes), snapshot_.now + options_.stop_time);
 }
 
-std::optional<Reservation> Planner::ReserveFor(const Gang& gang) const {
+std::optional<Reservation> Planner::ReserveFor(const Gang& gang,
+                                               Ends ends) const {
   Outlook outlook{free_, promised_, usable_, releases_};
   outlook.releases.reserve(releases_.size() + snapshot_.running.size());
   for (size_t i = 0; i < snapshot_.running.size(); ++i) {
     const RunningGang& running = *snapshot_.running[i];
     absl::Time end = running.expected_end;
+    if (ends == Ends::kEstimated) end = std::min(end, running.estimated_end);
     if (stopping_[i] && !running.stopping) {
       end = std::min(end, snapshot_.now + options_.stop_time);
     }

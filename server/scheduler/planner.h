@@ -31,6 +31,12 @@ enum class Verdict {
   kWouldDelay,  // behind the head; would fit, but may delay it
 };
 
+// By what gangs that run are taken to end.
+enum class Ends {
+  kExpected,   // by their time limits, as decisions do
+  kEstimated,  // by their own estimates, which nobody promises, if sooner
+};
+
 // One decision, step by step: Decide() and Explain() see through the same
 // eyes. Use once; not thread-safe.
 class Planner {
@@ -49,7 +55,8 @@ class Planner {
   // After Run(): the earliest start of a gang by the expected ends of what
   // runs or is about to, if nothing else starts; nothing if it does not fit
   // when all has ended.
-  std::optional<Reservation> ReserveFor(const Gang& gang) const;
+  std::optional<Reservation> ReserveFor(const Gang& gang,
+                                        Ends ends = Ends::kExpected) const;
   const QuotaBook& quotas() const { return quotas_; }
 
  private:

@@ -12,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "server/base/durations.h"
 #include "server/base/resource_name.h"
+#include "server/scheduler/job_facts.h"
 
 namespace retort::scheduler {
 namespace {
@@ -37,13 +38,6 @@ AttachResponse ControlMessage(Control::Action action,
 
 int RanksOf(const v1::ResourceSpec& resources) {
   return std::max(resources.world_size(), 1);
-}
-
-// What a job may still run; infinite without a limit.
-absl::Duration TimeLeft(const jobs::JobRecord& record) {
-  const v1::ResourceSpec& resources = record.job.spec().resources();
-  if (!resources.has_time_limit()) return absl::InfiniteDuration();
-  return service::GetDuration(resources.time_limit()) - record.ran;
 }
 
 }  // namespace
@@ -220,6 +214,7 @@ void RunningJobs::AskToEnd(const std::string& name, Entry* entry,
     KillBecause(name, entry, why);
     return;
   }
+  RETORT_LOG(info, "{}: its workers are asked to stop: {}", name, why);
   if (entry->ranks.AnyAttached()) {
     entry->ranks.SendToAll(ControlMessage(action, why));
   } else {
@@ -400,7 +395,6 @@ void RunningJobs::OutOfTime(const std::string& name, Entry* entry) {
                          absl::FormatDuration(service::GetDuration(
                              record->job.spec().resources().time_limit())))
           : "");
-  RETORT_LOG(warn, "{}: {}", name, entry->stopped_because);
   AskToEnd(name, entry, Control::ACTION_PAUSE, entry->stopped_because);
 }
 

@@ -191,6 +191,9 @@ class RunningJobs {
       const jobs::JobRecord& record);
   void RecordProgress(const std::string& name,
                       const internal::v1::Progress& progress);
+  // A worker that only loads has a phase and no steps: training stands where it
+  // goes on from.
+  void KeepReached(const std::string& name, v1::JobProgress* progress);
   void AddWarning(const std::string& name, const std::string& message);
   void SetRendezvous(const std::string& name, Entry* entry,
                      const internal::v1::Rendezvous& rendezvous);
@@ -199,6 +202,8 @@ class RunningJobs {
   // The same of another rank than 0, which counts only if it failed.
   void RankEnded(const std::string& name, Entry* entry, int rank,
                  const internal::v1::TaskEnded& ended);
+  // What has become of a job, a line in the log.
+  void LogState(const std::string& name) const;
   // The gang has ended and all it said has been heard.
   void Finish(const std::string& name, Entry* entry);
   // What has become of the job of a gang that ended without a last word.

@@ -5,10 +5,10 @@
 #include "absl/strings/str_join.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
-#include "server/base/durations.h"
 #include "server/base/resource_name.h"
 #include "server/jobs/spec_models.h"
 #include "server/jobs/timestamps.h"
+#include "server/scheduler/job_facts.h"
 #include "server/scheduler/log_tail.h"
 #include "server/scheduler/running_jobs.h"
 
@@ -123,11 +123,9 @@ void RunningJobs::Attached(const std::string& name, int64_t epoch,
   if (all && entry->at_work() && entry->limit != Entry::Limit::kCancel) {
     SetLimit(entry, Entry::Limit::kNone, absl::ZeroDuration());
   }
-  const v1::ResourceSpec& resources = record->job.spec().resources();
-  if (all && resources.has_time_limit() && !entry->out_of_time &&
+  if (all && !entry->out_of_time &&
       record->running_since != absl::InfinitePast()) {
-    entry->time_limit_at = record->running_since - record->ran +
-                           service::GetDuration(resources.time_limit());
+    entry->time_limit_at = record->running_since + TimeLeft(*record);
   }
   AssignRanks(name, entry, *record);
   PublishRanks(name, *entry);
@@ -208,12 +206,26 @@ void RunningJobs::RecordProgress(const std::string& name,
   const absl::Time time = progress.has_time()
                               ? jobs::FromTimestamp(progress.time())
                               : clock_->Now();
+  v1::JobProgress now = progress.progress();
+  if (now.step() == 0 && now.total_steps() == 0) KeepReached(name, &now);
   LogIfError(name,
              store_->RecordProgress(
-                 name, progress.progress(),
+                 name, now,
                  {progress.metrics().begin(), progress.metrics().end()}, time));
   metrics_->SetJobImagesPerSecond(name,
                                   progress.progress().images_per_second());
+}
+
+void RunningJobs::KeepReached(const std::string& name,
+                              v1::JobProgress* progress) {
+  const auto record = store_->Get(name);
+  // Steps of other tasks are those of a phase that is over.
+  if (!record.ok() || !WritesCheckpoints(record->job.spec())) return;
+  const std::string phase = progress->phase();
+  *progress = record->job.progress();
+  progress->set_phase(phase);
+  progress->clear_images_per_second();
+  progress->clear_eta();
 }
 
 void RunningJobs::AddWarning(const std::string& name,
@@ -280,9 +292,16 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
   entry->ranks.SetEnded(0);
   Acknowledge(entry->ranks.session(0));
   SetLimit(entry, Entry::Limit::kExit, options_.exit_timeout);
-  RETORT_LOG(info, "{}: {}{}", name,
-             TaskEnded::Outcome_Name(ended.outcome()).substr(8),
-             ended.reason().empty() ? "" : absl::StrCat(": ", ended.reason()));
+  LogState(name);
+}
+
+void RunningJobs::LogState(const std::string& name) const {
+  const auto record = store_->Get(name);
+  if (!record.ok()) return;
+  const v1::Job& job = record->job;
+  RETORT_LOG(
+      info, "{}: {}{}", name, jobs::StateName(job.state()),
+      job.state_reason().empty() ? "" : absl::StrCat(": ", job.state_reason()));
 }
 
 void RunningJobs::RankEnded(const std::string& name, Entry* entry, int rank,
@@ -376,6 +395,7 @@ std::function<absl::Status()> RunningJobs::WhatBecame(const std::string& name,
   // Any other limit is the partition's: it goes on in another gang.
   if (entry.killed_because.empty() && exit.time_limit &&
       entry.time_limit_at <= clock_->Now()) {
+    RETORT_LOG(warn, "{}: {}", name, how);
     return [=, this] { return ends_.Fail(name, how); };
   }
   std::string cause = how;

@@ -9,9 +9,12 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status_macros.h"
+#include "server/base/durations.h"
 #include "server/base/error.h"
 #include "server/base/resource_name.h"
+#include "server/base/words.h"
 #include "server/jobs/timestamps.h"
+#include "server/scheduler/job_facts.h"
 
 namespace retort::scheduler {
 namespace {
@@ -62,6 +65,30 @@ absl::string_view WhyNotResumed(jobs::State state) {
     default:
       return " and not on hold";
   }
+}
+
+absl::Status CheckMayResume(const jobs::JobRecord& record,
+                            const std::vector<v1::Checkpoint>& checkpoints) {
+  const std::string& name = record.job.name();
+  const jobs::State state = record.job.state();
+  if (!jobs::CanResume(state)) {
+    return StateConflict(name, state, WhyNotResumed(state));
+  }
+  if (TimeLeft(record) > absl::ZeroDuration()) return absl::OkStatus();
+  // It would end as soon as it has begun.
+  const absl::Duration limit =
+      service::GetDuration(record.job.spec().resources().time_limit());
+  const std::string from =
+      checkpoints.empty()
+          ? ""
+          : absl::StrCat(" --from-step ", checkpoints.back().step());
+  return StateConflict(
+      name, state,
+      absl::StrCat(
+          " and has run for all of its time_limit of ",
+          absl::FormatDuration(limit),
+          "; to go on, clone it with a larger one: `retort jobs clone ", name,
+          from, " --set spec.resources.time_limit=...`"));
 }
 
 }  // namespace
@@ -140,8 +167,8 @@ absl::Status Scheduler::Recover() {
   }
   cluster_.ForgetUnfollowed();
   if (!live.empty()) {
-    RETORT_LOG(info, "took over {} unfinished job(s) of an earlier run",
-               live.size());
+    RETORT_LOG(info, "took over {} of an earlier run",
+               service::Count(live.size(), "unfinished job"));
   }
   return absl::OkStatus();
 }
@@ -325,7 +352,11 @@ absl::StatusOr<v1::Job> Scheduler::Pause(const std::string& name) {
           return absl::OkStatus();
         }
         if (jobs::IsEnded(state) || state == v1::Job::STATE_CANCELLING) {
-          return StateConflict(name, state, " and cannot be paused");
+          return StateConflict(name, state,
+                               jobs::IsEnded(state)
+                                   ? ": it has ended already, and cannot be "
+                                     "paused"
+                                   : " and cannot be paused");
         }
         r.job.set_state_reason("paused by request");
         r.job.set_state(jobs::HasWorker(state) ? v1::Job::STATE_PAUSING
@@ -336,16 +367,22 @@ absl::StatusOr<v1::Job> Scheduler::Pause(const std::string& name) {
   return record.job;
 }
 
-absl::StatusOr<v1::Job> Scheduler::Resume(const std::string& name) {
+absl::StatusOr<v1::Job> Scheduler::Resume(const std::string& name,
+                                          std::optional<int64_t> from_step) {
+  RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord before, store_->Get(name));
   RETORT_ASSIGN_OR_RETURN(std::vector<v1::Checkpoint> checkpoints,
                           store_->ListCheckpoints(name));
+  RETORT_RETURN_IF_ERROR(CheckMayResume(before, checkpoints));
+  if (from_step.has_value()) {
+    // While it stands still: a crash in between leaves a job that can be
+    // resumed, from the last checkpoint that it has then.
+    RETORT_RETURN_IF_ERROR(store_->DropAfter(name, *from_step));
+    RETORT_ASSIGN_OR_RETURN(checkpoints, store_->ListCheckpoints(name));
+  }
   RETORT_ASSIGN_OR_RETURN(
       jobs::JobRecord record,
       store_->Update(name, [&](jobs::JobRecord& r, auto*) -> absl::Status {
-        const jobs::State state = r.job.state();
-        if (!jobs::CanResume(state)) {
-          return StateConflict(name, state, WhyNotResumed(state));
-        }
+        RETORT_RETURN_IF_ERROR(CheckMayResume(r, checkpoints));
         r.failures = 0;
         r.job.set_state(v1::Job::STATE_QUEUED);
         r.job.set_state_reason(
@@ -372,6 +409,12 @@ void Scheduler::OnAttached(const std::string& subject, int64_t epoch,
 void Scheduler::OnMessage(const std::string& subject, int64_t epoch, int rank,
                           const internal::v1::AttachRequest& message) {
   using Message = internal::v1::AttachRequest;
+  if (message.message_case() == Message::kProgress &&
+      message.progress().progress().has_eta()) {
+    cluster_.SetEstimatedEnd(
+        subject, clock_->Now() +
+                     service::GetDuration(message.progress().progress().eta()));
+  }
   if (message.message_case() == Message::kCheckpoint) {
     const v1::Checkpoint& checkpoint = message.checkpoint().checkpoint();
     cluster_.SetCheckpoint(subject,

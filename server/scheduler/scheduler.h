@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -76,10 +77,12 @@ class Scheduler : public executor::WorkerListener {
   absl::StatusOr<v1::Job> Pause(const std::string& name);
 
   // Puts a job that is PAUSED, CANCELLED or FAILED back in the queue, with all
-  // its tries; it goes on from its last checkpoint. Whether the models are
-  // there that it needs is for the caller to know. FailedPrecondition
-  // (STATE_CONFLICT) in other states, NotFound.
-  absl::StatusOr<v1::Job> Resume(const std::string& name);
+  // its tries; it goes on from its last checkpoint, or from that of `from_step`
+  // (JobStore::DropAfter). Whether the models are there that it needs is for
+  // the caller to know. FailedPrecondition (STATE_CONFLICT) in other states,
+  // and if it has used up its time_limit; NotFound. Nothing has changed then.
+  absl::StatusOr<v1::Job> Resume(
+      const std::string& name, std::optional<int64_t> from_step = std::nullopt);
 
   // Nodes, projects, what waits and what runs. After a change of a project or a
   // node, Wake().

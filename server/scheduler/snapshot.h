@@ -95,6 +95,8 @@ struct RunningGang {
   absl::Time start;
   // By its time limit; for one that is stopping, when it should have stopped.
   absl::Time expected_end = absl::InfiniteFuture();
+  // By its present speed, if it knows that. Nothing is decided by it.
+  absl::Time estimated_end = absl::InfiniteFuture();
   // It writes checkpoints and may be asked to stop for another.
   bool preemptible = false;
   // It has been asked to stop (Preemption): what it holds is as good as free.

@@ -1,7 +1,9 @@
 #include "server/worker/progress_report.h"
 
-#include "core/base/file.h"
+#include <utility>
+
 #include "core/base/log.h"
+#include "server/base/checkpoint_files.h"
 
 namespace retort::worker {
 namespace {
@@ -20,16 +22,6 @@ void SetEta(absl::Duration remaining, v1::JobProgress* progress) {
     return;
   }
   progress->mutable_eta()->set_seconds(absl::ToInt64Seconds(remaining));
-}
-
-int64_t BytesIn(const std::string& directory) {
-  const auto names = base::ListDir(directory);
-  int64_t bytes = 0;
-  if (!names.ok()) return bytes;
-  for (const std::string& name : *names) {
-    bytes += base::FileSize(directory + "/" + name).value_or(0);
-  }
-  return bytes;
 }
 
 }  // namespace
@@ -61,11 +53,11 @@ void TrainReport::OnCheckpoint(int64_t step, const std::string& directory,
                                const nlohmann::json&) {
   internal::v1::CheckpointWritten message;
   v1::Checkpoint* checkpoint = message.mutable_checkpoint();
+  auto written = service::ReadCheckpoint(step, directory);
+  // That it is there is news in any case.
+  if (written.ok()) *checkpoint = *std::move(written);
   checkpoint->set_step(step);
-  checkpoint->set_bytes(BytesIn(directory));
   SetTime(absl::Now(), checkpoint->mutable_create_time());
-  const auto hash = base::Sha256File(directory + "/manifest.json");
-  if (hash.ok()) checkpoint->set_sha256(*hash);
   outbox_->SendCheckpoint(message);
   RETORT_LOG(info, "checkpoint of step {} written", step);
 }

@@ -84,7 +84,8 @@ TEST_F(QueueTest, AQuotaMakesJobsWaitAndIsSaidToBeWhy) {
   service_.Submit("run", Spec());
   ASSERT_TRUE(service_.AwaitState("run", "RUNNING"));
   service_.Submit("second", Brief(1));
-  const std::string why = "project default is at its quota of 1 running job";
+  const std::string why =
+      "waits because project default is at its quota of 1 running job";
   EXPECT_TRUE(AwaitExplanation("second", why)) << Explain("second");
   EXPECT_EQ(service_.State("second"), "QUEUED");
   EXPECT_EQ(service_.Cli({"jobs", "explain", "second"}).out,

@@ -133,7 +133,7 @@ TEST_F(SpecErrorsTest, MoreThreadsThanTheServiceHasAreRefused) {
   spec["resources"]["cpu_threads"] = 64;
   EXPECT_THAT(Refusal(spec),
               HasSubstr("resources.cpu_threads: is 64, but this service has 1 "
-                        "CPU slots; ask for at most that many"));
+                        "CPU slot; ask for at most that many"));
 }
 
 TEST_F(SpecErrorsTest, AGangThatHasNoPlaceHereIsRefusedAtOnce) {

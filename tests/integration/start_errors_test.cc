@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/file.h"
 #include "tests/support/service_process.h"
 
 namespace retort::testing {
@@ -14,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 class StartErrorsTest : public ::testing::Test {
  protected:
@@ -52,13 +54,26 @@ TEST_F(StartErrorsTest, PortInUseIsNamedWithTheFlag) {
       http.err,
       AllOf(HasSubstr(in_use),
             HasSubstr("choose another address with --http_listen (port 0")));
+  EXPECT_FALSE(base::FileExists(dir_ / "data")) << "nothing is left of them";
   EXPECT_EQ(service_.Cli({"jobs", "list"}).code, 0) << "the first one goes on";
+}
+
+TEST_F(StartErrorsTest, WrongFlagIsNamedWithWhereToLook) {
+  const ProcessResult unknown = RunSecond({"--lisen=127.0.0.1:0"});
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, AllOf(StartsWith("retortd: "), HasSubstr("--lisen"),
+                                 HasSubstr("; see retortd --help\n")));
+  const ProcessResult help = RunSecond({"--help"});
+  EXPECT_EQ(help.code, 0);
+  EXPECT_THAT(help.out, HasSubstr("--listen"));
 }
 
 TEST_F(StartErrorsTest, DataDirectoryInUseIsNamed) {
   service_.Start();
+  // Started twice, it has the ports of the first one as well.
   const ProcessResult second =
-      RunOn(service_.data_dir(), {kAnyPort, "--http_listen=none"});
+      RunOn(service_.data_dir(),
+            {"--listen=" + service_.grpc_address(), "--http_listen=none"});
   EXPECT_EQ(second.code, 2);
   EXPECT_THAT(second.err,
               AllOf(HasSubstr("another retortd uses " + service_.data_dir()),

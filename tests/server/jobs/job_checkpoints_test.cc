@@ -48,9 +48,20 @@ class JobCheckpointsTest : public JobStoreFixture {
     v1::JobProgress progress;
     progress.set_step(step);
     progress.set_images(2 * step);
-    ASSERT_THAT(
-        store_->RecordProgress(name_, progress, {{"loss", 1.0}}, clock_.Now()),
-        IsOk());
+    ASSERT_THAT(store_->RecordProgress(name_, progress, {{"loss", 0.1 * step}},
+                                       clock_.Now()),
+                IsOk());
+  }
+  // Steps done since the newest checkpoint.
+  void Progress(int64_t step) {
+    v1::JobProgress progress;
+    progress.set_step(step);
+    progress.set_total_steps(100);
+    progress.set_images(2 * step);
+    progress.set_loss(0.1 * step);
+    ASSERT_THAT(store_->RecordProgress(
+                    name_, progress, {{"loss", progress.loss()}}, clock_.Now()),
+                IsOk());
   }
   NewJob CloneFrom(int64_t step) {
     NewJob clone = MakeJob("b");
@@ -81,8 +92,40 @@ TEST_F(JobCheckpointsTest, GoesBackToACheckpointAndDropsWhatCameAfter) {
   const v1::JobProgress progress = store_->Get(name_)->job.progress();
   EXPECT_EQ(progress.step(), 40);
   EXPECT_EQ(progress.images(), 80);
+  EXPECT_DOUBLE_EQ(progress.loss(), 4);
   EXPECT_THAT(store_->ListEvents(name_, 0, 100)->back().event().message(),
               HasSubstr("went back from step 60 to the checkpoint of step 40"));
+}
+
+TEST_F(JobCheckpointsTest, AJobInTheQueueStandsAtTheCheckpointItGoesOnFrom) {
+  ASSERT_THAT(MoveTo(name_, J::STATE_STARTING), IsOk());
+  Progress(75);
+  ASSERT_THAT(base::RemoveTree(Dir().checkpoint_dir(20)), IsOk());
+  ASSERT_THAT(MoveTo(name_, J::STATE_QUEUED), IsOk());
+  v1::JobProgress progress = store_->Get(name_)->job.progress();
+  EXPECT_EQ(progress.step(), 60);
+  EXPECT_EQ(progress.total_steps(), 100);
+  EXPECT_EQ(progress.images(), 120);
+  EXPECT_DOUBLE_EQ(progress.loss(), 6);
+  // One that failed says how far it was, until it is resumed.
+  ASSERT_THAT(MoveTo(name_, J::STATE_STARTING), IsOk());
+  Progress(75);
+  ASSERT_THAT(MoveTo(name_, J::STATE_FAILED), IsOk());
+  EXPECT_EQ(store_->Get(name_)->job.progress().step(), 75);
+  ASSERT_THAT(base::RemoveTree(Dir().checkpoint_dir(60)), IsOk());
+  ASSERT_THAT(MoveTo(name_, J::STATE_QUEUED), IsOk());
+  EXPECT_EQ(store_->Get(name_)->job.progress().step(), 40);
+}
+
+TEST_F(JobCheckpointsTest, AJobThatStartsAgainHasReachedNothing) {
+  const std::string other = Create("b");
+  ASSERT_THAT(MoveTo(other, J::STATE_STARTING), IsOk());
+  v1::JobProgress progress;
+  progress.set_step(10);
+  ASSERT_THAT(store_->RecordProgress(other, progress, {}, clock_.Now()),
+              IsOk());
+  ASSERT_THAT(MoveTo(other, J::STATE_QUEUED), IsOk());
+  EXPECT_FALSE(store_->Get(other)->job.has_progress());
 }
 
 TEST_F(JobCheckpointsTest, GoingBackAgainAfterACrashInBetweenIsTheSame) {

@@ -164,10 +164,20 @@ TEST_F(JobStoreTest, KeepsTheProgressReachedWhenTheStateChanges) {
   ASSERT_THAT(MoveTo(name, J::STATE_STARTING), IsOk());
   v1::JobProgress progress;
   progress.set_step(10);
+  progress.set_loss(0.5);
+  progress.set_images_per_second(7);
+  progress.mutable_eta()->set_seconds(60);
   ASSERT_THAT(store_->RecordProgress(name, progress, {}, clock_.Now()), IsOk());
-  ASSERT_THAT(MoveTo(name, J::STATE_QUEUED), IsOk());
+  ASSERT_THAT(MoveTo(name, J::STATE_PAUSING), IsOk());
+  EXPECT_EQ(store_->Get(name)->job.progress().images_per_second(), 7);
+  ASSERT_THAT(MoveTo(name, J::STATE_PAUSED), IsOk());
   Reopen();
-  EXPECT_EQ(store_->Get(name)->job.progress().step(), 10);
+  const v1::JobProgress kept = store_->Get(name)->job.progress();
+  EXPECT_EQ(kept.step(), 10);
+  EXPECT_EQ(kept.loss(), 0.5);
+  // Of a speed that it has no more.
+  EXPECT_EQ(kept.images_per_second(), 0);
+  EXPECT_FALSE(kept.has_eta());
 }
 
 TEST_F(JobStoreTest, ThinsSeriesAndKeepsBothEnds) {

@@ -70,6 +70,21 @@ TEST_F(SpecResolverTest, FillsInEveryDefaultOfATeacher) {
   EXPECT_EQ(spec.resources().cpu_threads(), 2);
 }
 
+TEST_F(SpecResolverTest, SettingsOfSlurmAreForSlurm) {
+  v1::JobSpec spec = Parse(
+      "train_teacher { training { iterations: 10 } } "
+      "resources { slurm { partition: 'gpu' } }");
+  EXPECT_THAT(
+      SpecResolver({.cpu_slots = 2, .slurm = true}, &models_).Resolve(&spec),
+      IsOk());
+  EXPECT_THAT(Resolve(&spec),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("job.spec.resources.slurm: is for a service "
+                                 "that runs jobs on a Slurm cluster")));
+  spec.mutable_resources()->mutable_slurm()->clear_partition();
+  EXPECT_THAT(Resolve(&spec), IsOk()) << "which says nothing";
+}
+
 TEST_F(SpecResolverTest, FillsInWhatAPresetOfTheNetworkSays) {
   v1::JobSpec spec = Parse(
       "train_teacher { network { preset: 'ncsnpp-64' dropout: 0.25 } "

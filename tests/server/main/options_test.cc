@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "tests/support/status_matchers.h"
 
 namespace retort {
@@ -10,7 +12,9 @@ namespace {
 
 using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 TEST(ServerOptionsTest, ReadBackWhatTheyWrite) {
@@ -138,6 +142,22 @@ TEST(ServerOptionsTest, SendNoWorkersTokensInTheClear) {
   EXPECT_THAT(options.Resolve("retortd"),
               StatusIs(absl::StatusCode::kPermissionDenied,
                        HasSubstr("--worker_listen")));
+}
+
+TEST(ServerOptionsTest, DoubtMoreGpusThanThereAre) {
+  ASSERT_EQ(setenv("CUDA_VISIBLE_DEVICES", "0,1", 1), 0);
+  ServerOptions options;
+  options.gpus = 2;
+  EXPECT_THAT(options.Doubts(), IsEmpty());
+  options.gpus = 4;
+  EXPECT_THAT(options.Doubts(),
+              ElementsAre(HasSubstr("--gpus: is 4, but this machine shows 2")));
+  ASSERT_EQ(setenv("CUDA_VISIBLE_DEVICES", "", 1), 0);
+  EXPECT_THAT(options.Doubts(), ElementsAre(HasSubstr("shows none")));
+  // The nodes have what they have.
+  options.executor = "slurm";
+  EXPECT_THAT(options.Doubts(), IsEmpty());
+  ASSERT_EQ(unsetenv("CUDA_VISIBLE_DEVICES"), 0);
 }
 
 TEST(ServerOptionsTest, NameTheExecutorsThereAre) {

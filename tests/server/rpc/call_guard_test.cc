@@ -12,9 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/sha256.h"
+#include "server/jobs/spec_resolver.h"
 #include "server/rpc/cluster_service.h"
+#include "server/rpc/job_service.h"
 #include "server/rpc/model_service.h"
 #include "tests/server/rpc/service_fixture.h"
+#include "tests/support/captured_log.h"
 #include "tests/support/status_matchers.h"
 
 namespace retort::rpc {
@@ -60,9 +63,12 @@ class CallGuardTest : public ServiceFixture {
     cluster_ = std::make_unique<ClusterService>(deps);
     model_service_ =
         std::make_unique<ModelService>(models_.get(), jobs_.get(), &metrics_);
+    job_service_ = std::make_unique<JobService>(jobs_.get(), scheduler_.get(),
+                                                &resolver_, &metrics_);
     grpc::ServerBuilder builder;
     builder.RegisterService(cluster_.get());
     builder.RegisterService(model_service_.get());
+    builder.RegisterService(job_service_.get());
     std::vector<
         std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
         guards;
@@ -107,6 +113,8 @@ class CallGuardTest : public ServiceFixture {
   std::unique_ptr<auth::TokenFile> tokens_;
   std::unique_ptr<ClusterService> cluster_;
   std::unique_ptr<ModelService> model_service_;
+  const jobs::SpecResolver resolver_{{.cpu_slots = 2}, &lookup_};
+  std::unique_ptr<JobService> job_service_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 
@@ -130,6 +138,43 @@ TEST_F(CallGuardTest, JudgesAnUploadByItsFirstMessage) {
   chunk.set_chunk("bytes");
   EXPECT_THAT(Import("own", chunk), StatusIs(absl::StatusCode::kInvalidArgument,
                                              HasSubstr("header")));
+}
+
+TEST_F(CallGuardTest, TheAuditNamesWhatWasMade) {
+  const testing::CapturedLog log;
+  const auto stub = v1::JobService::NewStub(channel_);
+  v1::CreateJobRequest request;
+  request.set_parent("projects/default");
+  request.mutable_job()
+      ->mutable_spec()
+      ->mutable_train_teacher()
+      ->mutable_training()
+      ->set_iterations(10);
+  grpc::ClientContext created, cloned, validated, cancelled;
+  for (auto* context : {&created, &cloned, &validated, &cancelled}) {
+    Sign("own", context);
+  }
+  v1::Job job, clone, none;
+  ASSERT_TRUE(stub->CreateJob(&created, request, &job).ok());
+  EXPECT_THAT(log.text(),
+              HasSubstr(absl::StrCat(
+                  "audit: own called /retort.v1.JobService/CreateJob on "
+                  "projects/default: OK, ",
+                  job.name(), "\n")));
+  v1::CloneJobRequest again;
+  again.set_name(job.name());
+  ASSERT_TRUE(stub->CloneJob(&cloned, again, &clone).ok());
+  EXPECT_THAT(log.text(), HasSubstr(absl::StrCat(job.name(), ": OK, ",
+                                                 clone.name(), "\n")));
+  // What makes nothing names nothing more.
+  request.set_validate_only(true);
+  ASSERT_TRUE(stub->CreateJob(&validated, request, &none).ok());
+  EXPECT_THAT(log.text(), HasSubstr("on projects/default: OK\n"));
+  v1::CancelJobRequest cancel;
+  cancel.set_name(job.name());
+  ASSERT_TRUE(stub->CancelJob(&cancelled, cancel, &none).ok());
+  EXPECT_THAT(log.text(),
+              HasSubstr(absl::StrCat("CancelJob on ", job.name(), ": OK\n")));
 }
 
 TEST_F(CallGuardTest, RefusesADownload) {

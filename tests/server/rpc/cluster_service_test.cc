@@ -85,11 +85,12 @@ class ClusterServiceTest : public ServiceFixture {
     quota.set_project("projects/" + project);
     return quota;
   }
-  absl::StatusOr<v1::Node> Drain(const std::string& node, bool undo = false) {
+  absl::StatusOr<v1::Node> Drain(const std::string& node, bool undo = false,
+                                 const std::string& reason = "new disks") {
     v1::DrainNodeRequest request;
     request.set_node(node);
     request.set_undo(undo);
-    request.set_reason("new disks");
+    request.set_reason(reason);
     return Call(&v1::ClusterService::Stub::DrainNode, request);
   }
 
@@ -225,6 +226,42 @@ TEST_F(ClusterServiceTest, NothingStartsOnADrainedNode) {
   ASSERT_THAT(Drain("here", /*undo=*/true), IsOk());
   scheduler_->RunOnce();
   EXPECT_EQ(Cluster().running_jobs(), 1);
+}
+
+TEST_F(ClusterServiceTest, AReasonStaysUntilThereIsAnother) {
+  ASSERT_THAT(Drain("here"), IsOk());
+  EXPECT_EQ(Drain("here", false, "")->state_reason(),
+            "drained by request: new disks");
+  EXPECT_EQ(cluster_store_->ListDrained()->at("here"), "new disks");
+  EXPECT_EQ(Drain("here", false, "fire")->state_reason(),
+            "drained by request: fire");
+  // Once it was given back it has none, and to give it back again is fine.
+  for (int i = 0; i < 2; ++i) {
+    RETORT_ASSERT_OK_AND_ASSIGN(const v1::Node back, Drain("here", true));
+    EXPECT_TRUE(back.usable());
+    EXPECT_EQ(back.state_reason(), "");
+  }
+  EXPECT_EQ(Drain("here", false, "")->state_reason(), "drained by request");
+}
+
+TEST_F(ClusterServiceTest, KnowsNoQuotaOfAProjectThatNobodyHasHeardOf) {
+  v1::GetQuotaRequest request;
+  request.set_project("projects/visoin");
+  const auto get = [&] {
+    return Call(&v1::ClusterService::Stub::GetQuota, request);
+  };
+  EXPECT_THAT(get(), StatusIs(absl::StatusCode::kNotFound,
+                              HasSubstr("project visoin has no quota")));
+  EXPECT_EQ(service::ReasonOf(get().status()),
+            v1::ERROR_REASON_RESOURCE_NOT_FOUND);
+  // Limits may come before the first job, and a job without limits.
+  v1::Quota quota = Quota("visoin");
+  quota.set_max_jobs(1);
+  ASSERT_THAT(Update(quota), IsOk());
+  EXPECT_EQ(get()->max_jobs(), 1);
+  AddJob("a", 1, "other");
+  request.set_project("projects/other");
+  EXPECT_EQ(get()->running_jobs(), 1);
 }
 
 TEST_F(ClusterServiceTest, DrainsNoNodeThatItDoesNotHave) {

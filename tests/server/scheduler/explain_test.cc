@@ -43,8 +43,8 @@ TEST_F(ExplainTest, OfTheFirstInLine) {
   const Explanation explained = Of("job");
   EXPECT_EQ(explained.reason, WaitReason::kFirst);
   EXPECT_EQ(explained.words,
-            "waits for 2 nodes with 8 free GPUs each (0 now); it is the first "
-            "in line; by expected ends it may start about 15:20 UTC");
+            "waits for 2 nodes with 8 free GPUs each (0 now); it is first in "
+            "line; by expected ends it may start at about 15:20 UTC");
   EXPECT_EQ(explained.before, 0);
   EXPECT_EQ(explained.earliest, c_.now + absl::Hours(3));
 }
@@ -59,7 +59,7 @@ TEST_F(ExplainTest, OfOneBehindOthers) {
   EXPECT_EQ(explained.before, 2);
   EXPECT_EQ(explained.words,
             "waits for a node with 1 free GPU (0 now); 2 jobs are before it; "
-            "by expected ends it may start after 14:20 UTC");
+            "by expected ends it may start at 14:20 UTC or later");
 }
 
 TEST_F(ExplainTest, OfOneThatWouldDelayTheFirst) {
@@ -79,7 +79,8 @@ TEST_F(ExplainTest, OfOneWithoutRoomBehindOthers) {
   c_.Queue("job", 2, absl::Hours(1));
   const Explanation explained = Of("job");
   EXPECT_EQ(explained.reason, WaitReason::kNoRoom);
-  EXPECT_THAT(explained.words, HasSubstr("after  1 Dec, 18:20 UTC"));
+  EXPECT_THAT(explained.words,
+              HasSubstr("may start on 1 Dec at 18:20 UTC or later"));
 }
 
 TEST_F(ExplainTest, OfOneTooFarBackToBeLookedAt) {
@@ -93,8 +94,28 @@ TEST_F(ExplainTest, OfOneTooFarBackToBeLookedAt) {
 TEST_F(ExplainTest, OfUnknownEnds) {
   c_.Run("x", {{0, 8}});
   c_.Queue("job", 16);
-  EXPECT_THAT(Of("job").words, HasSubstr("nobody knows when"));
+  RunningGang& gang = c_.gangs().back();
+  EXPECT_EQ(Of("job").words,
+            "waits for 2 nodes with 8 free GPUs each (1 now); it is first in "
+            "line; what must end first has no time_limit, so no time is "
+            "promised");
+  gang.estimated_end = c_.now + absl::Hours(2);
+  EXPECT_THAT(Of("job").words,
+              HasSubstr("so no time is promised; at its present speed it ends "
+                        "at about 14:20 UTC"));
+  gang.estimated_end = c_.now + absl::Seconds(40);
+  EXPECT_THAT(Of("job").words, HasSubstr("it ends in about 40 s"));
   EXPECT_EQ(Of("job").earliest, absl::InfiniteFuture());
+}
+
+TEST_F(ExplainTest, TellsShortWaitsInSeconds) {
+  c_.Run("x", {{0, 8}, {1, 8}}, absl::Seconds(119));
+  c_.Queue("first", 16);
+  c_.Queue("second", 1);
+  EXPECT_THAT(Of("first").words, HasSubstr("may start in about 119 s"));
+  EXPECT_THAT(Of("second").words, HasSubstr("may start in 119 s or later"));
+  c_.gangs().back().expected_end = c_.now - absl::Seconds(5);
+  EXPECT_THAT(Of("first").words, HasSubstr("may start in about 1 s"));
 }
 
 TEST_F(ExplainTest, OfEachQuota) {
@@ -105,17 +126,19 @@ TEST_F(ExplainTest, OfEachQuota) {
   quota.max_gpus = 8;
   EXPECT_EQ(Of("job").reason, WaitReason::kQuota);
   EXPECT_EQ(Of("job").words,
-            "project alpha is at its quota of 8 GPUs: 6 are in use and 3 are "
-            "needed");
-  EXPECT_THAT(Of("behind").words, HasSubstr("by job, which is before it"));
+            "waits because project alpha is at its quota of 8 GPUs: 6 are in "
+            "use and 3 are needed");
+  EXPECT_EQ(Of("behind").words,
+            Of("job").words + "; job is before it and waits for the same");
   quota.max_jobs = 1;
-  EXPECT_EQ(Of("job").words, "project alpha is at its quota of 1 running job");
+  EXPECT_EQ(Of("job").words,
+            "waits because project alpha is at its quota of 1 running job");
   quota = {};
   quota.max_gpu_hours = quota.used_gpu_hours = 1000;
   quota.renews = c_.now + absl::Hours(11) + absl::Minutes(40);
   EXPECT_EQ(Of("job").words,
-            "project alpha has used or promised 1000 of its quota of 1000 "
-            "GPU-hours a month, which is renewed 00:00 UTC");
+            "waits because project alpha has used or promised 1000 of its "
+            "quota of 1000 GPU-hours a month, which is renewed at 00:00 UTC");
   EXPECT_EQ(Of("job").earliest, quota.renews);
 }
 
@@ -128,12 +151,12 @@ TEST_F(ExplainTest, OfStoppingGangs) {
   EXPECT_EQ(Of("job").reason, WaitReason::kStopping);
   EXPECT_EQ(Of("job").words,
             "waits for 1 job of a lower class to write a checkpoint and stop; "
-            "may start about 12:22 UTC");
+            "may start at about 12:22 UTC");
   c_.AddClaim(job, JobClass::kHigh, 0, {{0, 8}});
   prey.stopping = true;
   prey.expected_end = c_.now + absl::Minutes(1);
   EXPECT_EQ(Of("job").reason, WaitReason::kStopping);
-  EXPECT_THAT(Of("job").words, HasSubstr("about 12:21 UTC"));
+  EXPECT_THAT(Of("job").words, HasSubstr("may start in about 60 s"));
 }
 
 TEST_F(ExplainTest, OfNodesThatAreDownOfALossAndOfNever) {
@@ -142,11 +165,12 @@ TEST_F(ExplainTest, OfNodesThatAreDownOfALossAndOfNever) {
   c_.Queue("never", 17);
   c_.Queue("unlucky", 1).not_before = c_.now + absl::Minutes(5);
   EXPECT_EQ(Of("large").reason, WaitReason::kNodesDown);
-  EXPECT_THAT(Of("large").words, HasSubstr("drained or down"));
+  EXPECT_THAT(Of("large").words,
+              HasSubstr("; nodes that it needs are drained or down"));
   EXPECT_EQ(Of("never").words,
             "can never start here: needs 17 GPUs, but the cluster has 16");
   EXPECT_EQ(Of("unlucky").words,
-            "has lost a worker and is not to start before 12:25 UTC");
+            "waits after a failed try; the next one is due at 12:25 UTC");
   EXPECT_EQ(Of("unlucky").earliest, c_.now + absl::Minutes(5));
 }
 

@@ -196,6 +196,29 @@ TEST_F(PolicyTest, RefusesWhatCanNeverStart) {
   ASSERT_THAT(decision.start, SizeIs(1));
 }
 
+TEST_F(PolicyTest, SaysHowManyNodesOfWhatSizeAreMissing) {
+  const auto why = [&](const Gang& gang) {
+    QueuedJob job;
+    job.gang = gang;
+    return WhyNever(c_.nodes(), c_.projects[0], job).value_or("");
+  };
+  EXPECT_EQ(why({6, {1, 4}, 1, 2}),
+            "needs 3 nodes with 2 GPUs and 8 CPU slots each "
+            "(max_ranks_per_node is 2), but there are 2 such nodes");
+  c_.nodes()[1].total = {1, 8};
+  EXPECT_EQ(why({6, {1, 1}, 2, 3}),
+            "needs 3 nodes with 2 GPUs and 2 CPU slots each "
+            "(max_ranks_per_node is 3), but there is 1 such node");
+  EXPECT_EQ(why({4, {0, 1}, 1, 1}),
+            "needs 4 nodes with 1 CPU slot each (max_ranks_per_node is 1), but "
+            "there are 2 such nodes");
+  // Where it is not the limit it is not the cause.
+  EXPECT_EQ(why({10, {1, 1}, 1, 8}), "needs 10 GPUs, but the cluster has 9");
+  EXPECT_EQ(why({2, {1, 40}}),
+            "needs 2 ranks of 1 GPU and 40 CPU slots each, but all nodes "
+            "together can hold 1");
+}
+
 TEST_F(PolicyTest, SpreadsIfToldTo) {
   c_.Run("x", {{0, 4}});
   c_.Queue("job", 2);

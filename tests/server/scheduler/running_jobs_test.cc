@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
+#include "tests/support/captured_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_executor.h"
 #include "tests/support/fake_models.h"
@@ -259,6 +260,60 @@ TEST_F(RunningJobsTest, PutsAPreemptedJobBackInTheQueue) {
   EXPECT_EQ(Job().state(), J::STATE_QUEUED);
   EXPECT_THAT(Job().state_reason(), HasSubstr("room is needed; "));
   EXPECT_THAT(Job().state_reason(), HasSubstr("starts again"));
+}
+
+TEST_F(RunningJobsTest, TheLogSaysWhoMakesRoomAndWhoseTimeIsUp) {
+  const retort::testing::CapturedLog log;
+  Create(1, absl::Hours(2));
+  Start();
+  Attach(0);
+  running_->Preempt(kName, "room is needed");
+  End(0, Ended::OUTCOME_STOPPED, "");
+  Exit({});
+  EXPECT_THAT(log.text(), HasSubstr("jobs/a: its workers are asked to stop: "
+                                    "room is needed"));
+  EXPECT_THAT(log.text(), HasSubstr("jobs/a: QUEUED: room is needed"));
+  Start();
+  Attach(0);
+  clock_.Advance(absl::Hours(2));
+  Beat(0);
+  running_->CheckTimeLimits();
+  End(0, Ended::OUTCOME_STOPPED, "");
+  EXPECT_THAT(log.text(), HasSubstr("jobs/a: its workers are asked to stop: "
+                                    "has run for its time_limit of 2h"));
+  EXPECT_THAT(log.text(),
+              HasSubstr("jobs/a: FAILED: has run for its time_limit of 2h"));
+}
+
+TEST_F(RunningJobsTest, TrainingThatLoadsStandsWhereItGoesOnFrom) {
+  Create(1);
+  const auto say = [&](int64_t step, const std::string& phase) {
+    AttachRequest message;
+    v1::JobProgress* progress = message.mutable_progress()->mutable_progress();
+    progress->set_step(step);
+    progress->set_total_steps(step > 0 ? 100 : 0);
+    progress->set_images_per_second(step > 0 ? 7 : 0);
+    progress->set_phase(phase);
+    Say(0, message);
+  };
+  Start();
+  Attach(0);
+  say(40, "trajectories");
+  say(0, "tables");
+  // Of other tasks each phase has steps of its own.
+  EXPECT_EQ(Job().progress().step(), 0);
+  ASSERT_THAT(store_->Update(kName,
+                             [](jobs::JobRecord& record, auto*) {
+                               record.job.mutable_spec()->mutable_distill();
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  say(40, "training");
+  say(0, "loading data");
+  EXPECT_EQ(Job().progress().step(), 40);
+  EXPECT_EQ(Job().progress().total_steps(), 100);
+  EXPECT_EQ(Job().progress().phase(), "loading data");
+  EXPECT_EQ(Job().progress().images_per_second(), 0);
 }
 
 TEST_F(RunningJobsTest, FailsAJobOfWhichAnotherRankFails) {

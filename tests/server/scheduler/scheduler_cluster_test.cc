@@ -285,7 +285,8 @@ TEST_F(SchedulerClusterTest, AJobOverItsProjectsQuotaWaitsAndSaysSo) {
   scheduler_->RunOnce();
   EXPECT_EQ(StateOf(other), J::STATE_STARTING);
   EXPECT_EQ(Why(b).reason, WaitReason::kQuota);
-  EXPECT_EQ(Why(b).words, "project default is at its quota of 1 running job");
+  EXPECT_EQ(Why(b).words,
+            "waits because project default is at its quota of 1 running job");
   SetQuota("default", 1, 0);
   scheduler_->RunOnce();
   EXPECT_EQ(StateOf(b), J::STATE_STARTING);
@@ -360,6 +361,21 @@ TEST_F(SchedulerClusterTest, AShortJobPassesOneThatWaitsForALongOne) {
   EXPECT_EQ(StateOf(brief), J::STATE_STARTING);
   EXPECT_EQ(StateOf(endless), J::STATE_QUEUED);
   EXPECT_EQ(Why(wide).reason, WaitReason::kFirst);
+}
+
+TEST_F(SchedulerClusterTest, SaysWhenARunWithoutALimitExpectsToEnd) {
+  const std::string a = Running("a", 4);
+  const std::string b = Create("b", 1);
+  scheduler_->RunOnce();
+  AttachRequest message;
+  message.mutable_progress()->mutable_progress()->set_step(7);
+  message.mutable_progress()->mutable_progress()->mutable_eta()->set_seconds(
+      50);
+  scheduler_->OnMessage(a, 1, 0, message);
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_THAT(Why(b).words,
+              HasSubstr("at its present speed it ends in about 40 s"));
+  EXPECT_EQ(Why(b).earliest, absl::InfiniteFuture());
 }
 
 TEST_F(SchedulerClusterTest, DoesNotDecideForEachProgress) {

@@ -713,6 +713,50 @@ TEST_F(SchedulerTest, ResumesNothingThatIsNotOnHold) {
   refused(running, "nothing left to do");
 }
 
+TEST_F(SchedulerTest, ResumesNothingThatHasUsedUpItsTimeLimit) {
+  const std::string name = Create("a");
+  ASSERT_THAT(store_->Update(name,
+                             [](jobs::JobRecord& record, auto*) {
+                               record.job.mutable_spec()
+                                   ->mutable_resources()
+                                   ->mutable_time_limit()
+                                   ->set_seconds(7200);
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  scheduler_->RunOnce();
+  Attach(name);
+  Checkpoint(name, 5);
+  Checkpoint(name, 9);
+  clock_.Advance(absl::Hours(2));
+  scheduler_->RunOnce();
+  End(name, Ended::OUTCOME_STOPPED);
+  ASSERT_EQ(StateOf(name), J::STATE_FAILED);
+  const v1::Job before = Job(name);
+  const absl::Status refused = scheduler_->Resume(name, 5).status();
+  EXPECT_THAT(
+      refused,
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               HasSubstr("time_limit of 2h; to go on, clone it with a larger "
+                         "one: `retort jobs clone projects/default/jobs/a "
+                         "--from-step 9 --set spec.resources.time_limit=")));
+  EXPECT_EQ(service::ReasonOf(refused), v1::ERROR_REASON_STATE_CONFLICT);
+  EXPECT_EQ(Job(name).DebugString(), before.DebugString());
+  EXPECT_THAT(*store_->ListCheckpoints(name), SizeIs(2));
+}
+
+TEST_F(SchedulerTest, RefusesToStopWhatHasEnded) {
+  const std::string name = Running("a");
+  End(name, Ended::OUTCOME_SUCCEEDED);
+  EXPECT_THAT(scheduler_->Cancel(name),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("is SUCCEEDED: it has ended already")));
+  EXPECT_THAT(scheduler_->Pause(name),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("is SUCCEEDED: it has ended already, and "
+                                 "cannot be paused")));
+}
+
 TEST_F(SchedulerTest, AnOldRequestDoesNotReachALaterWorker) {
   const std::string name = Running("a");
   // Paused, and over, before the scheduler's thread hears of the request.
