@@ -22,6 +22,7 @@ namespace {
 // Removed folders get this prefix first; PathComponent never makes a name that
 // begins with a dot.
 constexpr char kDeletedPrefix[] = ".deleted-";
+constexpr char kOrphanPrefix[] = ".orphan-";
 
 absl::Status CheckArrow(const std::string& name, State from, State to) {
   if (from == to || CanMove(from, to)) return absl::OkStatus();
@@ -139,6 +140,25 @@ absl::Status JobStore::CheckIsNew(const std::string& name) const {
       {{"name", name}});
 }
 
+absl::Status JobStore::ClearFolder(const base::JobDir& dir,
+                                   const service::ResourceName& name) const {
+  // Checkpoints of another job must not become this one's. They are not thrown
+  // away: the job's row may only be missing because the database is an older
+  // copy.
+  RETORT_ASSIGN_OR_RETURN(const std::vector<int64_t> steps,
+                          dir.ListCheckpoints());
+  if (steps.empty()) return base::RemoveTree(dir.path());
+  const std::string aside =
+      absl::StrCat(data_dir_.jobs_dir(), "/", kOrphanPrefix, name.DirName(),
+                   "-", absl::ToUnixMillis(clock_->Now()));
+  RETORT_RETURN_IF_ERROR(base::Rename(dir.path(), aside));
+  RETORT_LOG(warn,
+             "there was a folder of {}, of which the database knows nothing: "
+             "its checkpoints (newest: step {}) are in {} now",
+             name.ToString(), steps.back(), aside);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
   const service::ResourceName name{
       new_job.project, service::kJobs,
@@ -157,10 +177,8 @@ absl::StatusOr<v1::Job> JobStore::CreateJob(const NewJob& new_job) {
       if (!absl::IsNotFound(earlier.status())) return earlier;
     }
     RETORT_RETURN_IF_ERROR(CheckIsNew(name.ToString()));
-    // A folder without a row is what a crash left of a deleted job: its
-    // checkpoints must not become this job's.
     const base::JobDir dir = DirOf(name);
-    RETORT_RETURN_IF_ERROR(base::RemoveTree(dir.path()));
+    RETORT_RETURN_IF_ERROR(ClearFolder(dir, name));
     absl::Status status = MakeFolder(new_job, dir, json);
     if (status.ok()) {
       status = db_->Write([&](db::Connection& connection) {

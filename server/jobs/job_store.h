@@ -191,6 +191,9 @@ class JobStore {
                           JobRecord* record) const;
   absl::Status Insert(db::Connection& connection, const NewJob& new_job,
                       JobRecord* record);
+  // Makes room for a new job's folder.
+  absl::Status ClearFolder(const base::JobDir& dir,
+                           const service::ResourceName& name) const;
   absl::Status MakeFolder(const NewJob& new_job, const base::JobDir& dir,
                           const std::string& json) const;
   // Up to `limit` jobs below seq `before`, newest first.

@@ -98,12 +98,15 @@ TEST_F(JobStoreTest, RefusesAnIdThatIsTakenAndLeavesItsFolder) {
   EXPECT_TRUE(base::IsDirectory(data_dir_.job_dir("a")));
 }
 
-TEST_F(JobStoreTest, DoesNotGiveAJobTheFolderOfADeletedOne) {
-  // What a crash leaves between the deletion of the row and of the folder.
+TEST_F(JobStoreTest, SetsAFolderAsideOfWhichTheDatabaseKnowsNothing) {
+  // The database was lost, and an older copy put in its place.
   const base::JobDir left(data_dir_.job_dir("a"));
   ASSERT_THAT(base::MakeDirs(left.checkpoint_dir(500)), IsOk());
   Create("a");
   EXPECT_FALSE(base::IsDirectory(left.checkpoint_dir(500)));
+  const base::JobDir aside(absl::StrCat(data_dir_.jobs_dir(), "/.orphan-a-",
+                                        absl::ToUnixMillis(clock_.Now())));
+  EXPECT_TRUE(base::IsDirectory(aside.checkpoint_dir(500)));
 }
 
 TEST_F(JobStoreTest, ListsNewestFirstPageByPage) {
