@@ -338,15 +338,15 @@ void Simulation::StartJob(const scheduler::Start& start) {
   state.restart = state.started ? options_.restart : absl::ZeroDuration();
   state.started = true;
   RunningGang& running = state.gang;
-  running = {start.job->name,
-             start.job->seq,
-             LineProject(index),
-             start.job_class,
-             gang.per_rank,
-             start.nodes,
-             now_,
-             now_ + start.job->time_limit,
-             job.preemptible};
+  running = {.name = start.job->name,
+             .seq = start.job->seq,
+             .project = LineProject(index),
+             .job_class = start.job_class,
+             .per_rank = gang.per_rank,
+             .nodes = start.nodes,
+             .start = now_,
+             .expected_end = now_ + start.job->time_limit,
+             .preemptible = job.preemptible};
   state.running_at = static_cast<int>(running_.size());
   running_.push_back(&running);
   Plan(now_ + state.restart + job.work - state.done, Kind::kEnds, index,
