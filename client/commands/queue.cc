@@ -21,9 +21,12 @@ absl::Status ShowQueue(Context* context, int limit) {
     PrintJson(queue);
     return absl::OkStatus();
   }
-  QueueTable(queue, context->options.project, absl::Now()).Print();
+  QueueTable(queue, context->options.project, absl::Now())
+      .Print(
+          "no job waits; those that run: retort top, retort jobs list --state "
+          "running");
   if (queue.total() > queue.entries_size()) {
-    absl::PrintF("and %d more\n", queue.total() - queue.entries_size());
+    NoteMore(queue.entries_size());
   }
   return absl::OkStatus();
 }
