@@ -53,9 +53,9 @@ std::string BarLine(const v1::JobProgress& p, int columns) {
   const double fraction = Fraction(p);
   const std::string text =
       absl::StrFormat("%3.0f%%  %s", 100 * fraction, ProgressText(p));
-  // A space and the two brackets; and the last column stays free, since
-  // terminals differ in where the cursor is behind it.
-  const int room = std::max(columns - 1, 0);
+  // Room for "^C", and for the cursor behind it.
+  const int room = std::max(columns - 3, 0);
+  // Beside the text there are brackets and a space.
   const int bar = std::min(room - static_cast<int>(text.size()) - 3, kBarWidth);
   if (bar >= kLeastBarWidth) {
     return absl::StrCat(ProgressBar(fraction, bar), " ", text);

@@ -17,6 +17,8 @@
 namespace retort::client {
 namespace {
 
+constexpr char kHome[] = "\x1b[H";
+
 std::atomic<bool> interrupted{false};
 std::atomic<bool> resized{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
@@ -54,7 +56,8 @@ Terminal::Terminal() {
 }
 
 Terminal::~Terminal() {
-  Write("\x1b[?25h\x1b[?1049l");
+  // Emptied first: tmux leaves a line of it behind after changes of size.
+  Write(absl::StrCat(kHome, "\x1b[J\x1b[?25h\x1b[?1049l"));
   if (keys_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
 }
 
@@ -62,10 +65,12 @@ void Terminal::Draw(const std::string& text) {
   const TerminalSize size = TerminalSizeOf(STDOUT_FILENO);
   const std::vector<std::string> lines = CutTo(text, size.columns, size.rows);
   // From the top left. Each line is cleared before it is written: behind a full
-  // one the cursor still stands on its last character.
+  // one the cursor still stands on its last character. It ends at the top,
+  // since a terminal that gets smaller scrolls what is above the cursor away,
+  // to where it may come back from later.
   Write(absl::StrCat(
-      "\x1b[H\x1b[K", absl::StrJoin(lines, "\n\x1b[K"),
-      static_cast<int>(lines.size()) < size.rows ? "\n\x1b[J" : ""));
+      kHome, "\x1b[K", absl::StrJoin(lines, "\n\x1b[K"),
+      static_cast<int>(lines.size()) < size.rows ? "\n\x1b[J" : "", kHome));
 }
 
 bool Terminal::Wait(absl::Duration time) {
