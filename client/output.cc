@@ -29,10 +29,7 @@ void PrintJson(const google::protobuf::Message& message) {
 
 void Note(absl::string_view text) { absl::FPrintF(stderr, "%s\n", text); }
 
-void NoteMore(int limit) {
-  Note(absl::StrCat("there are more than these ", limit,
-                    "; a larger --limit shows them"));
-}
+void NoteMore() { Note("there are more; a larger --limit shows them"); }
 
 std::string Counted(int64_t count, absl::string_view noun) {
   return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");

@@ -28,8 +28,8 @@ void PrintJsonList(absl::string_view list, const Messages& messages);
 
 // Says something beside the result, on standard error.
 void Note(absl::string_view text);
-// That a list was cut off at its `limit`.
-void NoteMore(int limit);
+// That a list was cut off at its --limit.
+void NoteMore();
 
 // "1 job", "2 jobs".
 std::string Counted(int64_t count, absl::string_view noun);

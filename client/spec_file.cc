@@ -272,7 +272,7 @@ void VisitBelow(
 // that is known further down, or looks like one beside it or below `spec`.
 std::string WhatWasMeant(const std::string& key, const Place& place,
                          const Message& message) {
-  constexpr size_t kMost = 4;
+  constexpr size_t kMost = 8;
   std::vector<std::string> below;
   VisitBelow(message, place.path(),
              [&](const FieldDescriptor& field, const std::string& path) {

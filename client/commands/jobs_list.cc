@@ -59,9 +59,7 @@ void PrintJobs(const v1::ListJobsResponse& response,
                                  "; submit one with: retort jobs submit -f "
                                  "FILE, or --preset NAME")
                   : absl::StrCat("no such jobs in project ", project));
-  if (!response.next_page_token().empty()) {
-    NoteMore(options.limit);
-  }
+  if (!response.next_page_token().empty()) NoteMore();
 }
 
 std::string Quoted(absl::string_view text) {

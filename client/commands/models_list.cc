@@ -39,9 +39,7 @@ void PrintModels(const v1::ListModelsResponse& response,
                   ? "no models; train one with: retort jobs submit, or bring "
                     "one in with: retort models import FILE"
                   : "no models of this kind");
-  if (!response.next_page_token().empty()) {
-    NoteMore(options.limit);
-  }
+  if (!response.next_page_token().empty()) NoteMore();
 }
 
 absl::Status ListModels(Context* context, const ListModelsOptions& options) {

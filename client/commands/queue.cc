@@ -25,9 +25,7 @@ absl::Status ShowQueue(Context* context, int limit) {
       .Print(
           "no job waits; those that run: retort top, retort jobs list --state "
           "running");
-  if (queue.total() > queue.entries_size()) {
-    NoteMore(queue.entries_size());
-  }
+  if (queue.total() > queue.entries_size()) NoteMore();
   return absl::OkStatus();
 }
 

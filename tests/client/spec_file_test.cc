@@ -81,6 +81,8 @@ TEST(SpecFileTest, SaysWhereAFieldOfThisNameIs) {
   v1::Job job;
   job.mutable_spec()->mutable_distill();
   // Of the task that is there, not of others.
+  EXPECT_THAT(ApplySetting("seed=1", &job),
+              StatusIs(kInvalid, HasSubstr("spec.distill.training.seed")));
   EXPECT_THAT(ApplySetting("training.seed=1", &job),
               StatusIs(kInvalid, HasSubstr("training: no such field; did you "
                                            "mean spec.distill.training?")));
