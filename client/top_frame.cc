@@ -87,11 +87,11 @@ Table QueueTable(const v1::ListQueueResponse& queue, absl::string_view project,
   Table table({"JOB", "CLASS", "PRIORITY", "NEEDS", "QUEUED", "WHY"});
   for (const v1::QueueEntry& entry : queue.entries()) {
     table.Add(
-        {entry.job().empty() ? absl::StrCat(ShortName(entry.project()), "/-")
-                             : JobLabel(entry.job(), project),
-         ClassText(entry.priority_class()), absl::StrCat(entry.priority()),
-         Needs(entry.gpus(), entry.cpu_slots()), Ago(entry.queued_time(), now),
-         entry.explanation().explanation()});
+        {JobLabel(entry.job(), project), ClassText(entry.priority_class()),
+         absl::StrCat(entry.priority()), Needs(entry.gpus(), entry.cpu_slots()),
+         Ago(entry.queued_time(), now),
+         entry.job().empty() ? "is of a project that you may not look into"
+                             : entry.explanation().explanation()});
   }
   return table;
 }

@@ -73,9 +73,10 @@ TEST(TopFrameTest, ColumnsOfGpusAreThereIfThereAreGpus) {
 
 TEST(TopFrameTest, AJobThatOneMayNotSeeHasNoName) {
   v1::ListQueueResponse queue;
-  queue.add_entries()->set_project("projects/vision");
+  queue.add_entries()->set_cpu_slots(2);
   EXPECT_THAT(QueueTable(queue, "default", kDrawn).ToString(),
-              HasSubstr("vision/-"));
+              AllOf(HasSubstr("\n-    normal"), HasSubstr("2 CPUs"),
+                    HasSubstr("of a project that you may not look into")));
 }
 
 TEST(TopFrameTest, ANarrowFrameLosesColumnsAndNoWords) {
