@@ -28,6 +28,17 @@ absl::Status NoneOf(absl::string_view flag, const std::string& text,
       near.empty() ? known[0] : near[0], near.empty() ? "" : "?"));
 }
 
+using Limits = std::numeric_limits<int32_t>;
+
+// "" if it is one.
+std::string NotWhole(const std::string& text, int32_t least,
+                     absl::string_view example) {
+  int32_t value;
+  if (absl::SimpleAtoi(text, &value) && value >= least) return "";
+  return absl::StrCat("'", text, "' is no whole number from ", least, " to ",
+                      Limits::max(), "; for example: ", example);
+}
+
 bool IsIdCharacter(char c) {
   return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
 }
@@ -70,17 +81,20 @@ CLI::Validator ProjectId() {
       "");
 }
 
+CLI::Validator ZeroOrMore() {
+  return CLI::Validator(
+      [](const std::string& text) { return NotWhole(text, 0, "3"); }, "");
+}
+
 CLI::Validator Priority() {
   return CLI::Validator(
-      [](const std::string& text) -> std::string {
-        using Limits = std::numeric_limits<int32_t>;
-        int32_t value;
-        if (absl::SimpleAtoi(text, &value)) return "";
-        return absl::StrCat("'", text, "' is no whole number from ",
-                            Limits::min(), " to ", Limits::max(),
-                            ", of which higher ones go first; for example: "
-                            "--priority 5 (low, normal and high are for "
-                            "--priority-class)");
+      [](const std::string& text) {
+        const std::string wrong = NotWhole(text, Limits::min(), "--priority 5");
+        return wrong.empty()
+                   ? wrong
+                   : absl::StrCat(wrong,
+                                  " (higher goes first; low, normal and high "
+                                  "are for --priority-class)");
       },
       "");
 }

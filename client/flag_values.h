@@ -24,6 +24,9 @@ absl::StatusOr<std::string> ParseTask(const std::string& text);
 // Of --project: what the server takes for a project's id.
 CLI::Validator ProjectId();
 
+// Of numbers of things.
+CLI::Validator ZeroOrMore();
+
 // Of --priority of a job.
 CLI::Validator Priority();
 

@@ -63,7 +63,7 @@ TEST(FlagValuesTest, ProjectsAreIds) {
   }
 }
 
-TEST(FlagValuesTest, PrioritiesAreWholeNumbers) {
+TEST(FlagValuesTest, PrioritiesAndCountsAreWholeNumbers) {
   for (std::string good : {"5", "-5", "2147483647"}) {
     EXPECT_EQ(Priority()(good), "") << good;
   }
@@ -73,6 +73,10 @@ TEST(FlagValuesTest, PrioritiesAreWholeNumbers) {
                                                  "-2147483648 to 2147483647"),
                                        HasSubstr("--priority 5")));
   }
+  std::string none = "0", less = "-1";
+  EXPECT_EQ(ZeroOrMore()(none), "");
+  EXPECT_THAT(ZeroOrMore()(less),
+              HasSubstr("'-1' is no whole number from 0 to 2147483647"));
 }
 
 }  // namespace
