@@ -286,8 +286,9 @@ std::string WhatWasMeant(const std::string& key, const Place& place,
       base::NearestNames(key, known).empty()) {
     const std::vector<std::string> near =
         base::NearestNames(key, NamesToSet(*v1::JobSpec::descriptor()));
-    if (!near.empty())
+    if (!near.empty()) {
       return absl::StrCat("; did you mean spec.", near[0], "?");
+    }
   }
   return base::DidYouMean(key, known);
 }

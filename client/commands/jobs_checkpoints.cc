@@ -28,8 +28,8 @@ absl::Status PrintCheckpoints(Context* context, const std::string& name) {
   }
   table.Print(absl::StrCat(
       ShortName(request.name()),
-      " has no checkpoint; training writes them, and the first is still to "
-      "come or removed; estimates and evaluations write none"));
+      " has no checkpoints (training writes them; estimates and evaluations do "
+      "not)"));
   return absl::OkStatus();
 }
 

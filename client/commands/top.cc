@@ -21,6 +21,7 @@ namespace retort::client {
 namespace {
 
 constexpr absl::Duration kRefresh = absl::Seconds(2);
+constexpr double kPatience = 5;  // seconds that a call may take, once it runs
 constexpr int kQueueLines = 20;
 constexpr size_t kRunningLines = 50;
 
@@ -90,6 +91,8 @@ class Top {
     // What is wrong from the start is an error; later the server may be away
     // for a while.
     RETORT_ASSIGN_OR_RETURN(TopData data, Ask());
+    // Keys and Ctrl-C are heard between the calls.
+    if (context_->options.timeout < 0) context_->options.timeout = kPatience;
     absl::Status status;
     Terminal terminal;
     do {
