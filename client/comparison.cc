@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "client/call_status.h"
 #include "client/names.h"
+#include "client/output.h"
 #include "client/result_text.h"
 #include "client/spec_file.h"
 #include "core/base/status_macros.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "client/output.h"
+#include "client/table.h"
 #include "retort/v1/job_service.pb.h"
 
 namespace retort::client {

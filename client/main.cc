@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/context.h"
+#include "client/flag_values.h"
 #include "client/usage_error.h"
 #include "core/base/version.h"
 
@@ -31,8 +32,9 @@ constexpr char kFooter[] =
 
 void AddAccessOptions(CLI::App* app, AccessOptions* options) {
   app->add_option("--token-file", options->token_file,
-                  "File with the token that the server wants (or set "
-                  "RETORT_TOKEN to the token)")
+                  "File with the token that the server wants, yours alone "
+                  "(chmod 600); `retortd token new`, where the server is, "
+                  "makes one. Or set RETORT_TOKEN to the token")
       ->envname("RETORT_TOKEN_FILE");
   app->add_flag("--tls", options->tls, "Call with TLS, by the system's CAs");
   app->add_option("--ca", options->ca,
@@ -53,6 +55,7 @@ void AddGlobalOptions(CLI::App* app, GlobalOptions* options) {
       ->capture_default_str();
   app->add_option("--project", options->project, "Project")
       ->envname("RETORT_PROJECT")
+      ->check(ProjectId())
       ->capture_default_str();
   AddAccessOptions(app, &options->access);
   app->add_flag("--json", options->json, "Print results as JSON");

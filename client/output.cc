@@ -27,35 +27,13 @@ void PrintJson(const google::protobuf::Message& message) {
   puts(ToJson(message).c_str());
 }
 
-Table::Table(std::vector<std::string> head) {
-  rows_.push_back(std::move(head));
-}
+void Note(absl::string_view text) { absl::FPrintF(stderr, "%s\n", text); }
 
-void Table::Add(std::vector<std::string> row) {
-  rows_.push_back(std::move(row));
-}
+void NoteMore() { Note("there are more; a larger --limit shows them"); }
 
-std::string Table::ToString() const {
-  std::vector<size_t> widths(rows_[0].size());
-  for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size() && i < widths.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string text;
-  for (const auto& row : rows_) {
-    std::string line;
-    for (size_t i = 0; i < row.size() && i < widths.size(); ++i) {
-      absl::StrAppendFormat(&line, "%-*s  ", static_cast<int>(widths[i]),
-                            row[i]);
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    absl::StrAppend(&text, line, "\n");
-  }
-  return text;
+std::string Counted(int64_t count, absl::string_view noun) {
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
 }
-
-void Table::Print() const { fputs(ToString().c_str(), stdout); }
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) +

@@ -7,13 +7,13 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
-// What commands print. Results go to standard output, and nothing else does.
+// What commands print. Results go to standard output, and nothing else does:
+// not even that a list is empty, or goes on.
 namespace retort::client {
 
 // The message as JSON with the field names of the API and every field that is
@@ -26,17 +26,13 @@ void PrintJson(const google::protobuf::Message& message);
 template <typename Messages>
 void PrintJsonList(absl::string_view list, const Messages& messages);
 
-// Columns of equal width with a head. Rows may be shorter than the head.
-class Table {
- public:
-  explicit Table(std::vector<std::string> head);
-  void Add(std::vector<std::string> row);
-  std::string ToString() const;
-  void Print() const;
+// Says something beside the result, on standard error.
+void Note(absl::string_view text);
+// That a list was cut off at its --limit.
+void NoteMore();
 
- private:
-  std::vector<std::vector<std::string>> rows_;
-};
+// "1 job", "2 jobs".
+std::string Counted(int64_t count, absl::string_view noun);
 
 // "2 m ago"; "" for no time.
 std::string Ago(const google::protobuf::Timestamp& time, absl::Time now);

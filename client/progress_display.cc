@@ -6,12 +6,19 @@
 #include "absl/strings/str_format.h"
 #include "client/output.h"
 #include "client/spec_file.h"
+#include "client/terminal.h"
 
 namespace retort::client {
 namespace {
 
 constexpr int kBarWidth = 24;
+constexpr int kLeastBarWidth = 6;
 constexpr absl::Duration kPlainInterval = absl::Seconds(30);
+
+double Fraction(const v1::JobProgress& p) {
+  return p.total_steps() > 0 ? static_cast<double>(p.step()) / p.total_steps()
+                             : 0;
+}
 
 std::string StateName(v1::Job::State state) {
   const auto* value = v1::Job::State_descriptor()->FindValueByNumber(state);
@@ -42,6 +49,20 @@ std::string ProgressBar(double fraction, int width) {
                       std::string(width - full, '-'), "]");
 }
 
+std::string BarLine(const v1::JobProgress& p, int columns) {
+  const double fraction = Fraction(p);
+  const std::string text =
+      absl::StrFormat("%3.0f%%  %s", 100 * fraction, ProgressText(p));
+  // Room for "^C", and for the cursor behind it.
+  const int room = std::max(columns - 3, 0);
+  // Beside the text there are brackets and a space.
+  const int bar = std::min(room - static_cast<int>(text.size()) - 3, kBarWidth);
+  if (bar >= kLeastBarWidth) {
+    return absl::StrCat(ProgressBar(fraction, bar), " ", text);
+  }
+  return text.substr(0, room);
+}
+
 void ProgressDisplay::Show(const v1::WatchJobResponse& update, absl::Time now) {
   const v1::Job& job = update.job();
   if (job.state() != state_) {
@@ -56,9 +77,6 @@ void ProgressDisplay::Show(const v1::WatchJobResponse& update, absl::Time now) {
       Line(absl::StrCat("warning: ", update.event().message()));
       break;
     case v1::JobEvent::KIND_CHECKPOINT:
-      // On a terminal the bar says enough.
-      if (!terminal_) Line(update.event().message());
-      break;
     case v1::JobEvent::KIND_RESULT:
       Line(update.event().message());
       break;
@@ -72,12 +90,10 @@ void ProgressDisplay::Show(const v1::WatchJobResponse& update, absl::Time now) {
 
 void ProgressDisplay::ShowProgress(const v1::Job& job, absl::Time now) {
   const v1::JobProgress& p = job.progress();
-  const double fraction =
-      p.total_steps() > 0 ? static_cast<double>(p.step()) / p.total_steps() : 0;
+  const double fraction = Fraction(p);
   if (terminal_) {
-    absl::FPrintF(out_, "\r%s %3.0f%%  %s\033[K",
-                  ProgressBar(fraction, kBarWidth), 100 * fraction,
-                  ProgressText(p));
+    absl::FPrintF(out_, "\r%s\033[K",
+                  BarLine(p, TerminalSizeOf(fileno(out_)).columns));
     fflush(out_);
     bar_drawn_ = true;
     return;

@@ -15,6 +15,10 @@ std::string ProgressText(const v1::JobProgress& progress);
 // "[######--------------]" of so many characters inside.
 std::string ProgressBar(double fraction, int width);
 
+// "[######------]  30%  training  120/400 ...": one line of a terminal with so
+// many columns, never more. Where room is short the bar is, then the text.
+std::string BarLine(const v1::JobProgress& progress, int columns);
+
 // Shows a job as it goes. On a terminal the last line is a bar that is drawn
 // over; elsewhere there are plain lines, of progress at most one per tenth of
 // the way or per half minute. Call with the events in order, then Finish().

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/output.h"
 #include "client/spec_file.h"
 
 namespace retort::client {
@@ -16,20 +17,19 @@ std::string ValueText(const v1::EvaluationResult& result) {
 
 std::string ResultText(const v1::EvaluationResult& result) {
   return absl::StrFormat(
-      "%s %s at %d steps (%d network calls%s)", result.metric(),
-      ValueText(result), result.steps(), result.network_calls(),
+      "%s %s at %s (%s%s)", result.metric(), ValueText(result),
+      Counted(result.steps(), "step"),
+      Counted(result.network_calls(), "network call"),
       result.seeds() > 1 ? absl::StrCat(", ", result.seeds(), " seeds") : "");
 }
 
-std::string ClassText(const v1::Job& job) {
-  const auto* value = v1::Job::PriorityClass_descriptor()->FindValueByNumber(
-      job.priority_class());
-  if (value == nullptr ||
-      job.priority_class() == v1::Job::PRIORITY_CLASS_UNSPECIFIED ||
-      job.priority_class() == v1::Job::PRIORITY_CLASS_NORMAL) {
-    return "";
+std::string ClassText(v1::Job::PriorityClass value) {
+  if (value == v1::Job::PRIORITY_CLASS_UNSPECIFIED) {
+    value = v1::Job::PRIORITY_CLASS_NORMAL;
   }
-  return ShortEnumName(*value);
+  const auto* known =
+      v1::Job::PriorityClass_descriptor()->FindValueByNumber(value);
+  return known == nullptr ? "" : ShortEnumName(*known);
 }
 
 }  // namespace retort::client

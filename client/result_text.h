@@ -14,8 +14,8 @@ std::string ValueText(const v1::EvaluationResult& result);
 // "FD-FMNIST 12.34 [11.9, 12.78] at 2 steps (2 network calls, 3 seeds)".
 std::string ResultText(const v1::EvaluationResult& result);
 
-// "low" or "high"; "" for the class that jobs have by default.
-std::string ClassText(const v1::Job& job);
+// "low", "normal" or "high".
+std::string ClassText(v1::Job::PriorityClass value);
 
 }  // namespace retort::client
 

@@ -4,6 +4,7 @@
 #include <google/protobuf/duration.pb.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <limits>
@@ -14,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
@@ -46,6 +48,8 @@ class Place {
     return place;
   }
 
+  const std::string& path() const { return path_; }
+
   absl::Status Error(const YAML::Node& node, absl::string_view what) const {
     const int line = node.Mark().line;
     return SpecError(absl::StrCat(
@@ -64,15 +68,6 @@ std::string EnumPrefix(const EnumDescriptor& type) {
   constexpr absl::string_view kSuffix = "UNSPECIFIED";
   if (absl::EndsWith(zero, kSuffix)) zero.resize(zero.size() - kSuffix.size());
   return zero;
-}
-
-const EnumValueDescriptor* FindEnumValue(const EnumDescriptor& type,
-                                         absl::string_view text) {
-  const std::string name =
-      absl::StrReplaceAll(absl::AsciiStrToUpper(text), {{"-", "_"}});
-  const EnumValueDescriptor* value = type.FindValueByName(name);
-  if (value != nullptr) return value;
-  return type.FindValueByName(EnumPrefix(type) + name);
 }
 
 std::string Quoted(const YAML::Node& node) {
@@ -103,14 +98,6 @@ absl::StatusOr<bool> ParseBool(const YAML::Node& node, const Place& place) {
   if (node.IsScalar() && YAML::convert<bool>::decode(node, value)) return value;
   return place.Error(node,
                      absl::StrCat("must be true or false, not ", Quoted(node)));
-}
-
-std::vector<std::string> ShortNames(const EnumDescriptor& type) {
-  std::vector<std::string> known;
-  for (int i = 1; i < type.value_count(); ++i) {
-    known.push_back(ShortEnumName(*type.value(i)));
-  }
-  return known;
 }
 
 absl::StatusOr<int> ParseEnum(const YAML::Node& node,
@@ -244,6 +231,68 @@ absl::Status ParseTime(const YAML::Node& node, const Place& place,
   return absl::OkStatus();
 }
 
+// The fields that may be set: of a job not those that the server sets.
+std::vector<std::string> NamesToSet(const Descriptor& type) {
+  if (&type == v1::Job::descriptor()) {
+    return {"spec", "display_name", "priority", "priority_class", "labels"};
+  }
+  std::vector<std::string> names;
+  for (int i = 0; i < type.field_count(); ++i) {
+    names.push_back(type.field(i)->name());
+  }
+  return names;
+}
+
+// Calls `visit` with the path of each field below a message's own, in groups of
+// fields alone, and of alternatives within those that are chosen already.
+void VisitBelow(
+    const Message& message, const std::string& path,
+    absl::FunctionRef<void(const FieldDescriptor&, const std::string&)> visit) {
+  const auto* reflection = message.GetReflection();
+  for (const std::string& name : NamesToSet(*message.GetDescriptor())) {
+    const FieldDescriptor* field =
+        message.GetDescriptor()->FindFieldByName(name);
+    const auto* oneof = field->real_containing_oneof();
+    if (oneof != nullptr && reflection->HasOneof(message, oneof) &&
+        !reflection->HasField(message, field)) {
+      continue;
+    }
+    const std::string here =
+        path.empty() ? name : absl::StrCat(path, ".", name);
+    visit(*field, here);
+    if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE ||
+        field->is_repeated()) {
+      continue;
+    }
+    VisitBelow(reflection->GetMessage(message, field), here, visit);
+  }
+}
+
+// The full paths of what may have been meant by an unknown field's name: one
+// that is known further down, or looks like one beside it or below `spec`.
+std::string WhatWasMeant(const std::string& key, const Place& place,
+                         const Message& message) {
+  constexpr size_t kMost = 8;
+  std::vector<std::string> below;
+  VisitBelow(message, place.path(),
+             [&](const FieldDescriptor& field, const std::string& path) {
+               if (field.name() == key) below.push_back(path);
+             });
+  if (!below.empty() && below.size() <= kMost) {
+    return absl::StrCat("; did you mean ", absl::StrJoin(below, " or "), "?");
+  }
+  const std::vector<std::string> known = NamesToSet(*message.GetDescriptor());
+  if (message.GetDescriptor() == v1::Job::descriptor() &&
+      base::NearestNames(key, known).empty()) {
+    const std::vector<std::string> near =
+        base::NearestNames(key, NamesToSet(*v1::JobSpec::descriptor()));
+    if (!near.empty()) {
+      return absl::StrCat("; did you mean spec.", near[0], "?");
+    }
+  }
+  return base::DidYouMean(key, known);
+}
+
 absl::Status MergeMessage(const YAML::Node& node, const Place& place,
                           Message* message) {
   if (node.IsNull()) return absl::OkStatus();
@@ -264,13 +313,16 @@ absl::Status MergeMessage(const YAML::Node& node, const Place& place,
     const FieldDescriptor* field = type->FindFieldByName(key);
     const Place below = place.Below(key);
     if (field == nullptr) {
-      std::vector<std::string> known;
-      for (int i = 0; i < type->field_count(); ++i) {
-        known.push_back(type->field(i)->name());
-      }
       return below.Error(
           item.first,
-          absl::StrCat("no such field", base::DidYouMean(key, known)));
+          absl::StrCat("no such field", WhatWasMeant(key, place, *message)));
+    }
+    if (const auto known = NamesToSet(*type);
+        std::find(known.begin(), known.end(), key) == known.end()) {
+      return below.Error(
+          item.first, absl::StrCat("is set by the server; leave it out (a job "
+                                   "is given ",
+                                   absl::StrJoin(known, ", "), ")"));
     }
     if (!seen.insert(key).second) {
       return below.Error(item.first, "is given twice");
@@ -336,23 +388,6 @@ void AddPaths(const YAML::Node& node, const Descriptor& type,
   }
 }
 
-// Refuses what only the server may set.
-absl::Status CheckSettable(const v1::Job& job, const std::string& source) {
-  v1::Job rest = job;
-  rest.clear_spec();
-  rest.clear_display_name();
-  rest.clear_priority();
-  rest.clear_priority_class();
-  rest.clear_labels();
-  std::vector<const FieldDescriptor*> set;
-  rest.GetReflection()->ListFields(rest, &set);
-  if (set.empty()) return absl::OkStatus();
-  return SpecError(absl::StrCat(
-      source, ": ", set[0]->name(),
-      ": is set by the server; leave it out (a job's file has spec, "
-      "display_name, priority, priority_class and labels)"));
-}
-
 }  // namespace
 
 std::string ShortEnumName(const EnumValueDescriptor& value) {
@@ -362,12 +397,21 @@ std::string ShortEnumName(const EnumValueDescriptor& value) {
   return absl::StrReplaceAll(absl::AsciiStrToLower(name), {{"_", "-"}});
 }
 
-absl::StatusOr<int> ParseEnumName(const std::string& text,
-                                  const EnumDescriptor& type) {
-  const EnumValueDescriptor* value = FindEnumValue(type, text);
-  if (value != nullptr) return value->number();
-  return UsageError(absl::StrCat("'", text, "': no such ", type.name(),
-                                 base::DidYouMean(text, ShortNames(type))));
+const EnumValueDescriptor* FindEnumValue(const EnumDescriptor& type,
+                                         absl::string_view text) {
+  const std::string name =
+      absl::StrReplaceAll(absl::AsciiStrToUpper(text), {{"-", "_"}});
+  const EnumValueDescriptor* value = type.FindValueByName(name);
+  if (value != nullptr) return value;
+  return type.FindValueByName(EnumPrefix(type) + name);
+}
+
+std::vector<std::string> ShortNames(const EnumDescriptor& type) {
+  std::vector<std::string> known;
+  for (int i = 1; i < type.value_count(); ++i) {
+    known.push_back(ShortEnumName(*type.value(i)));
+  }
+  return known;
 }
 
 absl::Status MergeYaml(absl::string_view text, const std::string& source,
@@ -420,7 +464,6 @@ absl::StatusOr<v1::Job> ParseJob(absl::string_view text,
   for (const std::string& setting : settings) {
     RETORT_RETURN_IF_ERROR(ApplySetting(setting, &job));
   }
-  RETORT_RETURN_IF_ERROR(CheckSettable(job, source));
   if (job.spec().task_case() == v1::JobSpec::TASK_NOT_SET) {
     return SpecError(
         absl::StrCat(source,

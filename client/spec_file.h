@@ -55,9 +55,14 @@ absl::StatusOr<v1::Job> ParseJob(absl::string_view text,
 // lower case, with dashes.
 std::string ShortEnumName(const google::protobuf::EnumValueDescriptor& value);
 
-// The other way round, for flags. Exit code 2, with the known names.
-absl::StatusOr<int> ParseEnumName(const std::string& text,
-                                  const google::protobuf::EnumDescriptor& type);
+// Those of all values but the first, which stands for none.
+std::vector<std::string> ShortNames(
+    const google::protobuf::EnumDescriptor& type);
+
+// The other way round: the value of a short or a full name, nullptr if there is
+// none.
+const google::protobuf::EnumValueDescriptor* FindEnumValue(
+    const google::protobuf::EnumDescriptor& type, absl::string_view text);
 
 }  // namespace retort::client
 

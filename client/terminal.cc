@@ -7,19 +7,24 @@
 
 #include <atomic>
 #include <cstdio>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "client/top_frame.h"
 
 namespace retort::client {
 namespace {
 
+constexpr char kHome[] = "\x1b[H";
+
 std::atomic<bool> interrupted{false};
+std::atomic<bool> resized{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
 void Interrupt(int) { interrupted = true; }
+void Resize(int) { resized = true; }
 
 void Write(const std::string& text) {
   fputs(text.c_str(), stdout);
@@ -28,11 +33,19 @@ void Write(const std::string& text) {
 
 }  // namespace
 
+TerminalSize TerminalSizeOf(int fd) {
+  winsize size = {};
+  if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {};
+  return {size.ws_col, size.ws_row};
+}
+
 Terminal::Terminal() {
   struct sigaction action = {};
   action.sa_handler = Interrupt;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  action.sa_handler = Resize;
+  sigaction(SIGWINCH, &action, nullptr);
   keys_ = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before_) == 0;
   if (keys_) {
     termios raw = before_;
@@ -43,26 +56,27 @@ Terminal::Terminal() {
 }
 
 Terminal::~Terminal() {
-  Write("\x1b[?25h\x1b[?1049l");
+  // Emptied first: tmux leaves a line of it behind after changes of size.
+  Write(absl::StrCat(kHome, "\x1b[J\x1b[?25h\x1b[?1049l"));
   if (keys_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
 }
 
 void Terminal::Draw(const std::string& text) {
-  winsize size = {};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
-    size.ws_col = 80;
-    size.ws_row = 24;
-  }
-  // From the top left, each line and the rest of the screen cleared behind.
-  Write(absl::StrCat("\x1b[H",
-                     absl::StrReplaceAll(CutTo(text, size.ws_col, size.ws_row),
-                                         {{"\n", "\x1b[K\n"}}),
-                     "\x1b[K\x1b[J"));
+  const TerminalSize size = TerminalSizeOf(STDOUT_FILENO);
+  const std::vector<std::string> lines = CutTo(text, size.columns, size.rows);
+  // From the top left. Each line is cleared before it is written: behind a full
+  // one the cursor still stands on its last character. It ends at the top,
+  // since a terminal that gets smaller scrolls what is above the cursor away,
+  // to where it may come back from later.
+  Write(absl::StrCat(
+      kHome, "\x1b[K", absl::StrJoin(lines, "\n\x1b[K"),
+      static_cast<int>(lines.size()) < size.rows ? "\n\x1b[J" : "", kHome));
 }
 
 bool Terminal::Wait(absl::Duration time) {
   const absl::Time until = absl::Now() + time;
   while (!interrupted) {
+    if (resized.exchange(false)) return true;
     const absl::Duration left = until - absl::Now();
     if (left <= absl::ZeroDuration()) return true;
     pollfd input = {keys_ ? STDIN_FILENO : -1, POLLIN, 0};

@@ -9,6 +9,14 @@
 
 namespace retort::client {
 
+struct TerminalSize {
+  int columns = 80;
+  int rows = 24;
+};
+
+// 80 x 24 if it is not known.
+TerminalSize TerminalSizeOf(int fd);
+
 // A terminal that is drawn over, frame by frame, on its other screen; what was
 // on it is there again when this is destroyed, by Ctrl-C too. One per process.
 //
@@ -25,7 +33,8 @@ class Terminal {
 
   // As much of the text as there is room for.
   void Draw(const std::string& text);
-  // False at once if somebody presses q or Ctrl-C, or ends the process.
+  // True after that time, or at once if the terminal's size has changed; false
+  // at once if somebody presses q or Ctrl-C, or ends the process.
   bool Wait(absl::Duration time);
 
  private:

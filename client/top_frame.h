@@ -6,7 +6,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "client/output.h"
+#include "client/table.h"
 #include "retort/v1/cluster_service.pb.h"
 #include "retort/v1/job_service.pb.h"
 
@@ -27,17 +27,29 @@ std::string ProjectName(absl::string_view project);
 // Jobs of `project` are called by their ids alone.
 Table QueueTable(const v1::ListQueueResponse& queue, absl::string_view project,
                  absl::Time now);
+// For the help of commands that print it.
+inline constexpr char kQuotaColumns[] =
+    "GPU-H/MONTH: GPU-hours used in this calendar month (UTC), and how many "
+    "may be.\nUSAGE: GPU-hours used, those of a day ago counting half, and so "
+    "on; the fair\nshare goes by it, divided by WEIGHT.\n";
 Table QuotaTable(const v1::ListQuotasResponse& quotas);
 Table NodeTable(const v1::Cluster& cluster);
 Table RunningTable(const std::vector<v1::Job>& jobs, absl::string_view project);
 
+// A line about the running jobs that are of none of the projects in `quotas`,
+// which are those that the caller may read; "" if there are none.
+std::string OthersText(const v1::Cluster& cluster,
+                       const v1::ListQuotasResponse& quotas);
+
 // The whole: nodes with bars, running jobs, the queue with its reasons, the
-// projects. Lines end with newlines.
+// projects. Lines end with newlines, and have at most `columns` characters:
+// tables lose what matters least.
 std::string TopFrame(const TopData& data, absl::string_view project,
-                     absl::Time now);
+                     absl::Time now, int columns);
 
 // Cuts a text to a terminal's size, so that each of its lines is one there.
-std::string CutTo(absl::string_view text, int columns, int rows);
+// The last one says how many are left out.
+std::vector<std::string> CutTo(absl::string_view text, int columns, int rows);
 
 }  // namespace retort::client
 

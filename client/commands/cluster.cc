@@ -8,13 +8,14 @@
 namespace retort::client {
 namespace {
 
-void PrintCluster(const v1::Cluster& cluster) {
-  absl::PrintF(
-      "retortd %s, executor %s: %d queued and %d running jobs, %d deployments "
-      "ready\n",
-      cluster.version(), cluster.executor(), cluster.queued_jobs(),
-      cluster.running_jobs(), cluster.ready_deployments());
-  NodeTable(cluster).Print();
+void PrintCluster(const v1::Cluster& cluster,
+                  const v1::ListQuotasResponse& quotas) {
+  absl::PrintF("retortd %s, executor %s: %s queued, %d running, %s ready\n",
+               cluster.version(), cluster.executor(),
+               Counted(cluster.queued_jobs(), "job"), cluster.running_jobs(),
+               Counted(cluster.ready_deployments(), "deployment"));
+  NodeTable(cluster).Print("no nodes");
+  fputs(OthersText(cluster, quotas).c_str(), stdout);
 }
 
 absl::Status ShowCluster(Context* context) {
@@ -23,7 +24,15 @@ absl::Status ShowCluster(Context* context) {
   RETORT_RETURN_IF_ERROR(context->Call(*stub,
                                        &v1::ClusterService::Stub::GetCluster,
                                        v1::GetClusterRequest(), &cluster));
-  context->options.json ? PrintJson(cluster) : PrintCluster(cluster);
+  if (context->options.json) {
+    PrintJson(cluster);
+    return absl::OkStatus();
+  }
+  v1::ListQuotasResponse quotas;
+  RETORT_RETURN_IF_ERROR(context->Call(*stub,
+                                       &v1::ClusterService::Stub::ListQuotas,
+                                       v1::ListQuotasRequest(), &quotas));
+  PrintCluster(cluster, quotas);
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/commands/commands.h"
+#include "client/flag_values.h"
 #include "client/output.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/deployment_service.grpc.pb.h"
@@ -94,11 +95,11 @@ void AddDeploymentsCreate(CLI::App* parent, Context* context) {
   command
       ->add_option("--replicas", options->replicas,
                    "Processes that serve it (default 1)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(ZeroOrMore());
   command
       ->add_option("--threads", options->threads,
                    "Threads of each (default: all)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(ZeroOrMore());
   command->add_option("--display-name", options->display_name,
                       "Name for people");
   command->add_flag("--wait", options->wait, "Return when it is ready");

@@ -4,6 +4,7 @@
 #include "client/commands/commands.h"
 #include "client/output.h"
 #include "client/spec_file.h"
+#include "client/table.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/deployment_service.grpc.pb.h"
 
@@ -22,7 +23,9 @@ void PrintDeployments(const v1::ListDeploymentsResponse& response) {
                d.models().empty() ? "" : ShortName(d.models(0).model()),
                Ago(d.create_time(), now), d.state_reason()});
   }
-  table.Print();
+  table.Print(
+      "no deployments; make one with: retort deployments create ID --model "
+      "MODEL");
 }
 
 absl::Status ListDeployments(Context* context) {

@@ -1,8 +1,8 @@
 #include <memory>
 
-#include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/commands/job_call.h"
+#include "client/job_text.h"
 
 namespace retort::client {
 namespace {
@@ -12,10 +12,7 @@ absl::Status CancelJob(Context* context, const std::string& name) {
   request.set_name(context->Job(name));
   request.set_request_id(NewRequestId());
   return CallForJob(context, &v1::JobService::Stub::CancelJob, request,
-                    [](const v1::Job& job) {
-                      return absl::StrCat("asked ", ShortName(job.name()),
-                                          " to end");
-                    });
+                    CancelledText);
 }
 
 }  // namespace

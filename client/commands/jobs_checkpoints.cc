@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
+#include "client/table.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/job_service.grpc.pb.h"
 
@@ -25,7 +26,10 @@ absl::Status PrintCheckpoints(Context* context, const std::string& name) {
     table.Add({absl::StrCat(c.step()), Bytes(c.bytes()),
                LocalTime(c.create_time()), c.sha256().substr(0, 12)});
   }
-  table.Print();
+  table.Print(absl::StrCat(
+      ShortName(request.name()),
+      " has no checkpoints (training writes them; estimates and evaluations do "
+      "not)"));
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/commands/commands.h"
+#include "client/job_text.h"
 #include "client/output.h"
 #include "client/progress_display.h"
 #include "client/result_text.h"
@@ -34,7 +35,7 @@ void PrintJob(const v1::Job& job) {
                                 job.state_reason().empty()
                                     ? ""
                                     : absl::StrCat(": ", job.state_reason())));
-  JobLine("class", ClassText(job));
+  JobLine("class", ClassText(job.priority_class()));
   if (job.priority() != 0) JobLine("priority", absl::StrCat(job.priority()));
   if (job.has_origin()) {
     JobLine("origin", absl::StrCat("step ", job.origin().step(), " of ",
@@ -44,16 +45,16 @@ void PrintJob(const v1::Job& job) {
   JobLine("created", LocalTime(job.create_time()));
   JobLine("started", LocalTime(job.start_time()));
   JobLine("ended", LocalTime(job.end_time()));
-  if (job.attempts() > 1) JobLine("attempts", absl::StrCat(job.attempts()));
+  JobLine("tries", TriesText(job));
   JobLine("executor", job.executor_id());
   for (const v1::JobRank& rank : job.ranks()) {
     JobLine(absl::StrCat("rank ", rank.rank()).c_str(), RankText(rank));
   }
   for (const std::string& model : job.models()) JobLine("model", model);
   for (const v1::EvaluationResult& r : job.results()) {
-    JobLine("result",
-            absl::StrFormat("%s, %d images, %.3g s an image", ResultText(r),
-                            r.samples(), r.seconds_per_image()));
+    JobLine("result", absl::StrFormat("%s, %s, %.3g s an image", ResultText(r),
+                                      Counted(r.samples(), "image"),
+                                      r.seconds_per_image()));
   }
   JobLine("spec", ToJson(job.spec()));
 }

@@ -7,9 +7,11 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/commands/commands.h"
+#include "client/flag_values.h"
 #include "client/output.h"
 #include "client/result_text.h"
 #include "client/spec_file.h"
+#include "client/table.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/job_service.grpc.pb.h"
 
@@ -22,6 +24,10 @@ struct ListJobsOptions {
   std::vector<std::string> labels;
   std::string task;
   int limit = 50;
+
+  bool IsAll() const {
+    return states.empty() && filter.empty() && labels.empty() && task.empty();
+  }
 };
 
 std::string TaskName(const v1::JobSpec& spec) {
@@ -30,7 +36,8 @@ std::string TaskName(const v1::JobSpec& spec) {
   return field == nullptr ? "" : field->name();
 }
 
-void PrintJobs(const v1::ListJobsResponse& response) {
+void PrintJobs(const v1::ListJobsResponse& response,
+               const ListJobsOptions& options, const std::string& project) {
   Table table(
       {"JOB", "TASK", "STATE", "CLASS", "STEP", "LOSS", "CREATED", "NAME"});
   const absl::Time now = absl::Now();
@@ -39,14 +46,20 @@ void PrintJobs(const v1::ListJobsResponse& response) {
     const auto* state =
         v1::Job::State_descriptor()->FindValueByNumber(job.state());
     table.Add({ShortName(job.name()), TaskName(job.spec()),
-               state == nullptr ? "" : ShortEnumName(*state), ClassText(job),
+               state == nullptr ? "" : ShortEnumName(*state),
+               ClassText(job.priority_class()),
                p.total_steps() > 0
                    ? absl::StrCat(p.step(), "/", p.total_steps())
                    : "",
                p.loss() != 0 ? absl::StrFormat("%.4g", p.loss()) : "",
                Ago(job.create_time(), now), job.display_name()});
   }
-  table.Print();
+  table.Print(options.IsAll()
+                  ? absl::StrCat("no jobs in project ", project,
+                                 "; submit one with: retort jobs submit -f "
+                                 "FILE, or --preset NAME")
+                  : absl::StrCat("no such jobs in project ", project));
+  if (!response.next_page_token().empty()) NoteMore();
 }
 
 std::string Quoted(absl::string_view text) {
@@ -59,7 +72,8 @@ absl::StatusOr<std::string> FilterOf(const ListJobsOptions& options) {
   std::vector<std::string> parts;
   if (!options.filter.empty()) parts.push_back(options.filter);
   if (!options.task.empty()) {
-    parts.push_back(absl::StrCat("task = ", Quoted(options.task)));
+    RETORT_ASSIGN_OR_RETURN(const std::string task, ParseTask(options.task));
+    parts.push_back(absl::StrCat("task = ", task));
   }
   for (const std::string& label : options.labels) {
     const std::pair<std::string, std::string> pair =
@@ -81,8 +95,9 @@ absl::Status ListJobs(Context* context, const ListJobsOptions& options) {
   request.set_parent(context->Parent());
   RETORT_ASSIGN_OR_RETURN(*request.mutable_filter(), FilterOf(options));
   for (const std::string& state : options.states) {
-    RETORT_ASSIGN_OR_RETURN(const int value,
-                            ParseEnumName(state, *v1::Job::State_descriptor()));
+    RETORT_ASSIGN_OR_RETURN(
+        const int value,
+        ParseEnumFlag("--state", state, *v1::Job::State_descriptor()));
     request.add_states(static_cast<v1::Job::State>(value));
   }
   auto stub = context->NewStub<v1::JobService>();
@@ -93,12 +108,13 @@ absl::Status ListJobs(Context* context, const ListJobsOptions& options) {
     RETORT_RETURN_IF_ERROR(
         context->Call(*stub, &v1::JobService::Stub::ListJobs, request, &page));
     all.mutable_jobs()->MergeFrom(page.jobs());
+    all.set_next_page_token(page.next_page_token());
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty() && all.jobs_size() < options.limit);
   if (context->options.json) {
     PrintJsonList("jobs", all.jobs());
   } else {
-    PrintJobs(all);
+    PrintJobs(all, options, context->options.project);
   }
   return absl::OkStatus();
 }

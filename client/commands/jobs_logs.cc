@@ -2,6 +2,7 @@
 
 #include "absl/time/clock.h"
 #include "client/commands/commands.h"
+#include "client/flag_values.h"
 #include "client/output.h"
 #include "client/redial.h"
 #include "core/base/status_macros.h"
@@ -67,7 +68,7 @@ void AddJobsLogs(CLI::App* parent, Context* context) {
                     "Keep printing until the job ends, also when the server is "
                     "away for a while");
   command->add_option("--tail", options->tail, "Only the last so many lines")
-      ->check(CLI::NonNegativeNumber);
+      ->check(ZeroOrMore());
   command->footer(
       "Examples:\n  retort jobs logs my-teacher --tail 20\n"
       "  retort jobs logs my-teacher -f");

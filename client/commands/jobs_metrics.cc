@@ -4,6 +4,7 @@
 #include "absl/strings/str_format.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
+#include "client/table.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/job_service.grpc.pb.h"
 
@@ -36,7 +37,8 @@ absl::Status PrintMetrics(Context* context, const MetricsOptions& options) {
                  absl::StrFormat("%.6g", point.value())});
     }
   }
-  table.Print();
+  table.Print(absl::StrCat(ShortName(request.name()), " has measured nothing",
+                           options.series.empty() ? " yet" : " of that name"));
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include "absl/time/clock.h"
 #include "client/commands/commands.h"
 #include "client/commands/job_call.h"
+#include "client/job_text.h"
 #include "client/spec_file.h"
 #include "core/base/status_macros.h"
 
@@ -11,13 +12,6 @@ namespace retort::client {
 namespace {
 
 constexpr absl::Duration kLook = absl::Milliseconds(300);
-
-std::string PausedText(const v1::Job& job) {
-  const std::string id = ShortName(job.name());
-  return job.state() == v1::Job::STATE_PAUSED
-             ? absl::StrCat("paused ", id)
-             : absl::StrCat("asked ", id, " to pause");
-}
 
 absl::Status PauseJob(Context* context, const std::string& name, bool wait) {
   v1::PauseJobRequest request;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/commands/commands.h"
+#include "client/interrupt_note.h"
 #include "client/output.h"
 #include "client/progress_display.h"
 #include "client/redial.h"
@@ -107,6 +108,13 @@ class Watcher {
 }  // namespace
 
 absl::Status WatchJob(Context* context, const std::string& name) {
+  if (!context->options.json) {
+    const std::string id = ShortName(name);
+    SayWhenInterrupted(absl::StrCat(
+        "stopped watching; the job goes on without that. Watch it again with: "
+        "retort jobs watch ",
+        name == FullName(GlobalOptions().project, "jobs", id) ? id : name));
+  }
   return Watcher(context, name).Run();
 }
 

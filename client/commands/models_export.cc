@@ -139,8 +139,8 @@ absl::Status ExportModel(Context* context, const ExportOptions& options) {
   }
   RETORT_RETURN_IF_ERROR(context->Check(stream->Finish()));
   if (bytes != size) {
-    return absl::DataLossError(
-        absl::StrCat("got ", bytes, " of ", size, " bytes; export again"));
+    return absl::DataLossError(absl::StrCat(
+        "got ", bytes, " of ", Counted(size, "byte"), "; export again"));
   }
   RETORT_RETURN_IF_ERROR(sink.Close());
   if (path == "-") return absl::OkStatus();

@@ -37,9 +37,12 @@ std::string CostShare(const google::protobuf::Struct& manifest) {
     const auto found = at->fields().find(field);
     return found == at->fields().end() ? 0.0 : found->second.number_value();
   };
-  return absl::StrFormat("at most %.2g %% of %.0f iterations of %.0f images",
-                         100 * number("share"), number("iterations"),
-                         number("batch_size"));
+  const auto counted = [&](const char* field, const char* noun) {
+    return Counted(static_cast<int64_t>(number(field)), noun);
+  };
+  return absl::StrFormat("at most %.2g %% of %s of %s", 100 * number("share"),
+                         counted("iterations", "iteration"),
+                         counted("batch_size", "image"));
 }
 
 void PrintModel(const v1::Model& model) {

@@ -48,7 +48,7 @@ absl::StatusOr<v1::ImportModelHeader::Format> FormatOf(
   if (options.format.empty()) return RecogniseFormat(options.file);
   RETORT_ASSIGN_OR_RETURN(
       const int format,
-      ParseEnumName(options.format,
+      ParseEnumFlag("--format", options.format,
                     *v1::ImportModelHeader::Format_descriptor()));
   return static_cast<v1::ImportModelHeader::Format>(format);
 }
@@ -72,7 +72,7 @@ absl::StatusOr<v1::ImportModelHeader> MakeImportHeader(
   if (!options.kind.empty()) {
     RETORT_ASSIGN_OR_RETURN(
         const int kind,
-        ParseEnumName(options.kind, *v1::Model::Kind_descriptor()));
+        ParseEnumFlag("--kind", options.kind, *v1::Model::Kind_descriptor()));
     header.set_kind(static_cast<v1::Model::Kind>(kind));
   }
   if (!options.manifest.empty()) {
@@ -119,7 +119,7 @@ absl::Status ImportModel(Context* context, const ImportOptions& options) {
     PrintJson(model);
   } else {
     puts(absl::StrCat("imported ", ShortName(model.name()), ": ",
-                      model.parameters(), " parameters, weights ",
+                      Counted(model.parameters(), "parameter"), ", weights ",
                       model.weights_sha256().substr(0, 12))
              .c_str());
   }

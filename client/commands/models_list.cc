@@ -4,6 +4,7 @@
 #include "client/commands/commands.h"
 #include "client/output.h"
 #include "client/spec_file.h"
+#include "client/table.h"
 #include "core/base/status_macros.h"
 #include "retort/v1/model_service.grpc.pb.h"
 
@@ -15,7 +16,8 @@ struct ListModelsOptions {
   int limit = 50;
 };
 
-void PrintModels(const v1::ListModelsResponse& response) {
+void PrintModels(const v1::ListModelsResponse& response,
+                 const ListModelsOptions& options) {
   Table table({"MODEL", "KIND", "PRECONDITIONING", "PARAMETERS", "SIZE",
                "CREATED", "NAME"});
   const absl::Time now = absl::Now();
@@ -33,15 +35,20 @@ void PrintModels(const v1::ListModelsResponse& response) {
                absl::StrCat(model.parameters()), Bytes(model.bytes()),
                Ago(model.create_time(), now), model.display_name()});
   }
-  table.Print();
+  table.Print(options.kinds.empty()
+                  ? "no models; train one with: retort jobs submit, or bring "
+                    "one in with: retort models import FILE"
+                  : "no models of this kind");
+  if (!response.next_page_token().empty()) NoteMore();
 }
 
 absl::Status ListModels(Context* context, const ListModelsOptions& options) {
   v1::ListModelsRequest request;
   request.set_parent(context->Parent());
   for (const std::string& kind : options.kinds) {
-    RETORT_ASSIGN_OR_RETURN(const int value,
-                            ParseEnumName(kind, *v1::Model::Kind_descriptor()));
+    RETORT_ASSIGN_OR_RETURN(
+        const int value,
+        ParseEnumFlag("--kind", kind, *v1::Model::Kind_descriptor()));
     request.add_kinds(static_cast<v1::Model::Kind>(value));
   }
   auto stub = context->NewStub<v1::ModelService>();
@@ -52,12 +59,13 @@ absl::Status ListModels(Context* context, const ListModelsOptions& options) {
     RETORT_RETURN_IF_ERROR(context->Call(
         *stub, &v1::ModelService::Stub::ListModels, request, &page));
     all.mutable_models()->MergeFrom(page.models());
+    all.set_next_page_token(page.next_page_token());
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty() && all.models_size() < options.limit);
   if (context->options.json) {
     PrintJsonList("models", all.models());
   } else {
-    PrintModels(all);
+    PrintModels(all, options);
   }
   return absl::OkStatus();
 }

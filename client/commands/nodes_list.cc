@@ -16,7 +16,7 @@ absl::Status ListNodes(Context* context) {
   if (context->options.json) {
     PrintJsonList("nodes", cluster.nodes());
   } else {
-    NodeTable(cluster).Print();
+    NodeTable(cluster).Print("no nodes");
   }
   return absl::OkStatus();
 }

@@ -1,8 +1,8 @@
 #include <nlohmann/json.hpp>
 
 #include "client/commands/commands.h"
-#include "client/output.h"
 #include "client/presets.h"
+#include "client/table.h"
 
 namespace retort::client {
 namespace {

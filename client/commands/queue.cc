@@ -21,10 +21,11 @@ absl::Status ShowQueue(Context* context, int limit) {
     PrintJson(queue);
     return absl::OkStatus();
   }
-  QueueTable(queue, context->options.project, absl::Now()).Print();
-  if (queue.total() > queue.entries_size()) {
-    absl::PrintF("and %d more\n", queue.total() - queue.entries_size());
-  }
+  QueueTable(queue, context->options.project, absl::Now())
+      .Print(
+          "no job waits; those that run: retort top, retort jobs list --state "
+          "running");
+  if (queue.total() > queue.entries_size()) NoteMore();
   return absl::OkStatus();
 }
 

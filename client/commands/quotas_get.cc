@@ -36,7 +36,8 @@ void AddQuotasGet(CLI::App* parent, Context* context) {
                  "Show a project's share and limits, and what it uses",
                  [=] { return GetQuota(context, *project); });
   command->add_option("PROJECT", *project, "Its id")->required();
-  command->footer("Example:\n  retort quotas get vision");
+  command->footer(
+      absl::StrCat(kQuotaColumns, "Example:\n  retort quotas get vision"));
 }
 
 }  // namespace retort::client

@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
 #include "client/top_frame.h"
@@ -16,7 +17,9 @@ absl::Status ListQuotas(Context* context) {
   if (context->options.json) {
     PrintJsonList("quotas", response.quotas());
   } else {
-    QuotaTable(response).Print();
+    QuotaTable(response).Print(
+        "no project has jobs or limits yet; set some with: retort quotas set "
+        "PROJECT");
   }
   return absl::OkStatus();
 }
@@ -28,7 +31,8 @@ void AddQuotasList(CLI::App* parent, Context* context) {
       parent, context, "list",
       "List the shares and limits of all projects, and what they use",
       [=] { return ListQuotas(context); });
-  command->footer("Example:\n  retort quotas list --json");
+  command->footer(
+      absl::StrCat(kQuotaColumns, "Example:\n  retort quotas list --json"));
 }
 
 }  // namespace retort::client

@@ -79,10 +79,11 @@ absl::Status WriteEach(const SampleFlags& options,
 void PrintSampled(const SampleFlags& options,
                   const v1::SampleResponse& response, double seconds) {
   const auto& s = response.statistics();
-  std::string text = absl::StrFormat(
-      "%d images in %.2f s (%d network calls each, computing %.2f s)",
-      response.images_size(), seconds, s.network_calls(),
-      absl::ToDoubleSeconds(FromProto(s.compute_time())));
+  std::string text =
+      absl::StrFormat("%s in %.2f s (%s each, computing %.2f s)",
+                      Counted(response.images_size(), "image"), seconds,
+                      Counted(s.network_calls(), "network call"),
+                      absl::ToDoubleSeconds(FromProto(s.compute_time())));
   if (!options.grid.empty()) absl::StrAppend(&text, ": ", options.grid);
   if (!options.out_dir.empty()) absl::StrAppend(&text, ", ", options.out_dir);
   fprintf(options.grid == "-" ? stderr : stdout, "%s\n", text.c_str());

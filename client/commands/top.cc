@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <limits>
 #include <memory>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "client/commands/commands.h"
 #include "client/output.h"
+#include "client/table.h"
 #include "client/terminal.h"
 #include "client/top_frame.h"
 #include "core/base/status_macros.h"
@@ -19,6 +21,7 @@ namespace retort::client {
 namespace {
 
 constexpr absl::Duration kRefresh = absl::Seconds(2);
+constexpr double kPatience = 5;  // seconds that a call may take, once it runs
 constexpr int kQueueLines = 20;
 constexpr size_t kRunningLines = 50;
 
@@ -65,7 +68,10 @@ class Top {
   absl::Status PrintOnce() {
     RETORT_ASSIGN_OR_RETURN(const TopData data, Ask());
     if (!context_->options.json) {
-      fputs(Frame(data).c_str(), stdout);
+      const int columns = isatty(STDOUT_FILENO)
+                              ? TerminalSizeOf(STDOUT_FILENO).columns
+                              : std::numeric_limits<int>::max();
+      fputs(Frame(data, columns).c_str(), stdout);
       return absl::OkStatus();
     }
     const auto json = [](const google::protobuf::Message& message) {
@@ -84,24 +90,35 @@ class Top {
   absl::Status Run() {
     // What is wrong from the start is an error; later the server may be away
     // for a while.
-    absl::StatusOr<TopData> data = Ask();
-    RETORT_RETURN_IF_ERROR(data.status());
-    std::string frame = Frame(*data);
+    RETORT_ASSIGN_OR_RETURN(TopData data, Ask());
+    // Keys and Ctrl-C are heard between the calls.
+    if (context_->options.timeout < 0) context_->options.timeout = kPatience;
+    absl::Status status;
     Terminal terminal;
-    terminal.Draw(frame);
-    while (terminal.Wait(kRefresh)) {
-      data = Ask();
-      if (data.ok()) frame = Frame(*data);
-      terminal.Draw(data.ok() ? frame
-                              : absl::StrCat(data.status().message(),
-                                             "; trying again\n\n", frame));
-    }
-    return absl::OkStatus();
+    do {
+      const int columns = TerminalSizeOf(STDOUT_FILENO).columns;
+      terminal.Draw(
+          absl::StrCat(Trouble(status, columns), Frame(data, columns)));
+      if (!terminal.Wait(kRefresh)) return absl::OkStatus();
+      absl::StatusOr<TopData> asked = Ask();
+      status = asked.status();
+      if (asked.ok()) data = *std::move(asked);
+    } while (true);
   }
 
  private:
-  std::string Frame(const TopData& data) const {
-    return TopFrame(data, context_->options.project, absl::Now());
+  static std::string Trouble(const absl::Status& status, int columns) {
+    if (status.ok()) return "";
+    return absl::StrCat(
+        absl::StrJoin(Wrapped(absl::StrCat(status.message(),
+                                           "; trying again. As it was last:"),
+                              columns),
+                      "\n"),
+        "\n\n");
+  }
+
+  std::string Frame(const TopData& data, int columns) const {
+    return TopFrame(data, context_->options.project, absl::Now(), columns);
   }
 
   Context* const context_;
@@ -124,7 +141,9 @@ void AddTop(CLI::App* parent, Context* context) {
   command->add_flag("--once", *once,
                     "Print it once; so it is if the output is no terminal");
   command->footer(
-      "Anew every two seconds; q or Ctrl-C ends it.\n"
+      "Anew every two seconds; q or Ctrl-C ends it. What a narrow terminal has "
+      "no room for\nis left out: --once into a file or pipe, and `retort "
+      "queue`, show it.\n"
       "Example:\n  retort top");
 }
 

@@ -18,11 +18,10 @@ TEST(OutputTest, JsonHasTheNamesOfTheApiAndZeros) {
   EXPECT_THAT(ToJson(progress, false), HasSubstr("\"loss\":0"));
 }
 
-TEST(OutputTest, TableColumnsAreAsWideAsTheirWidestCell) {
-  Table table({"A", "B"});
-  table.Add({"long cell", "x"});
-  table.Add({"y"});
-  EXPECT_EQ(table.ToString(), "A          B\nlong cell  x\ny\n");
+TEST(OutputTest, OneThingIsNotSeveral) {
+  EXPECT_EQ(Counted(0, "job"), "0 jobs");
+  EXPECT_EQ(Counted(1, "job"), "1 job");
+  EXPECT_EQ(Counted(2, "network call"), "2 network calls");
 }
 
 TEST(OutputTest, PeriodsReadWell) {

@@ -21,15 +21,16 @@ v1::WatchJobResponse At(int64_t step) {
   return update;
 }
 
-// What the display writes for the steps, one second apart.
-std::string Shown(bool terminal, std::initializer_list<int64_t> steps) {
+// What the display writes for the updates, one second apart.
+std::string Shown(bool terminal,
+                  const std::vector<v1::WatchJobResponse>& updates) {
   char* text = nullptr;
   size_t size = 0;
   FILE* out = open_memstream(&text, &size);
   ProgressDisplay display(out, terminal);
   absl::Time now = absl::UnixEpoch();
-  for (const int64_t step : steps) {
-    display.Show(At(step), now += absl::Seconds(1));
+  for (const v1::WatchJobResponse& update : updates) {
+    display.Show(update, now += absl::Seconds(1));
   }
   display.Finish();
   fclose(out);
@@ -54,15 +55,38 @@ TEST(ProgressDisplayTest, BarFillsWithTheFraction) {
   EXPECT_EQ(ProgressBar(7, 4), "[####]");
 }
 
+TEST(ProgressDisplayTest, TheBarIsNeverLongerThanTheTerminal) {
+  v1::JobProgress p = At(20).job().progress();
+  p.set_images_per_second(63.14);
+  p.set_loss(0.01234);
+  p.mutable_eta()->set_seconds(123);
+  EXPECT_THAT(BarLine(p, 120), HasSubstr("[####--------------------]  20%  "));
+  EXPECT_THAT(BarLine(p, 80), HasSubstr("ETA 2 m 03 s"));
+  for (const int columns : {100, 80, 40, 1}) {
+    const std::string line = BarLine(p, columns);
+    EXPECT_LT(line.size(), static_cast<size_t>(columns));
+  }
+}
+
+TEST(ProgressDisplayTest, TellsOfCheckpointsEverywhere) {
+  for (const bool terminal : {false, true}) {
+    v1::WatchJobResponse update = At(20);
+    update.mutable_event()->set_kind(v1::JobEvent::KIND_CHECKPOINT);
+    update.mutable_event()->set_message("checkpoint of step 20");
+    EXPECT_THAT(Shown(terminal, {update}),
+                HasSubstr("checkpoint of step 20\n"));
+  }
+}
+
 TEST(ProgressDisplayTest, DrawsOverTheBarOnATerminal) {
-  const std::string shown = Shown(true, {10, 11, 12});
+  const std::string shown = Shown(true, {At(10), At(11), At(12)});
   EXPECT_THAT(shown, HasSubstr("j: RUNNING\n"));
   EXPECT_THAT(shown, HasSubstr("\r[##"));
   EXPECT_THAT(shown, HasSubstr("12/100"));
 }
 
 TEST(ProgressDisplayTest, WritesFewPlainLinesElsewhere) {
-  const std::string shown = Shown(false, {10, 11, 12, 20});
+  const std::string shown = Shown(false, {At(10), At(11), At(12), At(20)});
   EXPECT_THAT(shown, HasSubstr("10/100"));
   EXPECT_THAT(shown, Not(HasSubstr("11/100")));
   EXPECT_THAT(shown, HasSubstr("20/100"));

@@ -30,13 +30,18 @@ TEST(ResultTextTest, SeveralSeedsHaveOne) {
             "3 seeds)");
 }
 
-TEST(ResultTextTest, NamesOnlyAClassThatIsNotTheUsualOne) {
-  v1::Job job;
-  EXPECT_EQ(ClassText(job), "");
-  job.set_priority_class(v1::Job::PRIORITY_CLASS_NORMAL);
-  EXPECT_EQ(ClassText(job), "");
-  job.set_priority_class(v1::Job::PRIORITY_CLASS_LOW);
-  EXPECT_EQ(ClassText(job), "low");
+TEST(ResultTextTest, OneStepIsNotSeveral) {
+  v1::EvaluationResult result = Result();
+  result.set_steps(1);
+  result.set_network_calls(1);
+  EXPECT_EQ(ResultText(result),
+            "KID-FMNIST 0.012346 at 1 step (1 network call)");
+}
+
+TEST(ResultTextTest, EveryJobHasAClass) {
+  EXPECT_EQ(ClassText(v1::Job::PRIORITY_CLASS_UNSPECIFIED), "normal");
+  EXPECT_EQ(ClassText(v1::Job::PRIORITY_CLASS_NORMAL), "normal");
+  EXPECT_EQ(ClassText(v1::Job::PRIORITY_CLASS_LOW), "low");
 }
 
 }  // namespace

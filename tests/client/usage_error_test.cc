@@ -23,6 +23,9 @@ absl::Status Refusal(const std::string& line) {
   CLI::App* get = jobs->add_subcommand("get");
   int number = 1;
   get->add_option("-n", number)->check(CLI::PositiveNumber);
+  get->add_option("--tail", number);
+  double seconds = 0;
+  app.add_option("--timeout", seconds);
   try {
     app.parse(line, /*program_name_included=*/false);
   } catch (const CLI::ParseError& error) {
@@ -42,6 +45,28 @@ TEST(UsageErrorTest, NamesTheWordThatIsNoCommandAtAnyLevel) {
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          HasSubstr("no command 'gett'; did you mean get?")));
   }
+}
+
+TEST(UsageErrorTest, ListsWhatIsTooMuchAsItWasWritten) {
+  EXPECT_THAT(Refusal("jobs get one 'two three' --four"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("not expected: 'one' 'two three' '--four'")));
+}
+
+TEST(UsageErrorTest, SaysWhatNumbersAre) {
+  EXPECT_THAT(Refusal("jobs get --tail many"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--tail: 'many' is no whole number, or too "
+                                 "large a one; for example: --tail 3")));
+  EXPECT_THAT(Refusal("jobs get --timeout soon"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--timeout: 'soon' is no number; for "
+                                 "example: --timeout 2.5")));
+}
+
+TEST(UsageErrorTest, SaysWhereTokensAreMade) {
+  EXPECT_THAT(Refusal("token new"), StatusIs(absl::StatusCode::kInvalidArgument,
+                                             HasSubstr("retortd token new")));
 }
 
 TEST(UsageErrorTest, SaysEverythingElseAsItIs) {
