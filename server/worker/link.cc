@@ -18,8 +18,9 @@ using internal::v1::AttachResponse;
 // How many checkpoints a new attachment hears of again.
 constexpr size_t kRepeatedCheckpoints = 8;
 // And of how many reports of progress: those that a server which was killed may
-// have had in its hands. One that has stored them replaces equal by equal.
-constexpr size_t kRepeatedProgress = 64;
+// have had in its hands. One that has stored them replaces equal by equal. Few:
+// each costs the server a commit, and after a restart all workers come at once.
+constexpr size_t kRepeatedProgress = 16;
 
 // A sampled batch of float images passes gRPC's default of 4 MiB easily.
 constexpr int kMaxMessageBytes = 256 << 20;

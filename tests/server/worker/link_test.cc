@@ -303,16 +303,16 @@ TEST_F(LinkTest, AttachesAgainAndRepeatsCheckpoints) {
 TEST_F(LinkTest, RepeatsTheLastProgressBeforeWhatIsNew) {
   StartServer();
   StartLink();
-  for (int i = 1; i <= 70; ++i) link_->SendProgress(ProgressAt(i));
-  server_.Await(AttachRequest::kProgress, 70);
+  for (int i = 1; i <= 20; ++i) link_->SendProgress(ProgressAt(i));
+  server_.Await(AttachRequest::kProgress, 20);
   server_.BreakAtWarning();
   link_->SendWarning("break now");
   ASSERT_TRUE(handler_.Await([](auto& h) { return h.detached_ == 1; }));
-  link_->SendProgress(ProgressAt(71));
-  const auto heard = server_.Await(AttachRequest::kProgress, 70 + 64 + 1);
-  ASSERT_EQ(heard.size(), 70u + 64 + 1);
-  for (int i = 0; i <= 64; ++i) {
-    EXPECT_EQ(heard[70 + i].progress().progress().step(), 7 + i);
+  link_->SendProgress(ProgressAt(21));
+  const auto heard = server_.Await(AttachRequest::kProgress, 20 + 16 + 1);
+  ASSERT_EQ(heard.size(), 20u + 16 + 1);
+  for (int i = 0; i <= 16; ++i) {
+    EXPECT_EQ(heard[20 + i].progress().progress().step(), 5 + i);
   }
 }
 
