@@ -94,16 +94,13 @@ absl::StatusOr<nlohmann::json> CheckpointStore::WriteInto(
 
 absl::StatusOr<nlohmann::json> CheckpointStore::Save(
     const Checkpoint& checkpoint, bool remove_old) {
-  const std::string path = Path(checkpoint.step);
-  const std::string temporary = path + ".tmp";
-  if (fence_) fence_();
-  RETORT_RETURN_IF_ERROR(base::RemoveTree(temporary));
-  absl::StatusOr<nlohmann::json> manifest = WriteInto(temporary, checkpoint);
-  absl::Status status = manifest.status();
-  if (fence_) fence_();
-  if (status.ok()) status = base::ReplaceDir(temporary, path);
+  absl::StatusOr<nlohmann::json> manifest;
+  const absl::Status status = PlaceDir(
+      fence_, Path(checkpoint.step), [&](const std::string& directory) {
+        manifest = WriteInto(directory, checkpoint);
+        return manifest.status();
+      });
   if (!status.ok()) {
-    base::RemoveTree(temporary).IgnoreError();
     return absl::Status(status.code(),
                         absl::StrCat("saving the checkpoint of step ",
                                      checkpoint.step, ": ", status.message()));
@@ -119,7 +116,7 @@ absl::Status CheckpointStore::RemoveAfter(int64_t step) {
                           dir_.ListCheckpoints());
   for (const int64_t s : steps) {
     if (s <= step) continue;
-    RETORT_RETURN_IF_ERROR(base::RemoveTree(Path(s)));
+    RETORT_RETURN_IF_ERROR(RemoveDir(fence_, Path(s)));
     metrics_.erase(s);
   }
   return absl::OkStatus();
@@ -162,7 +159,7 @@ void CheckpointStore::RemoveOld() {
         (retention_.every > 0 && step % retention_.every == 0)) {
       continue;
     }
-    const absl::Status removed = base::RemoveTree(Path(step));
+    const absl::Status removed = RemoveDir(fence_, Path(step));
     if (!removed.ok()) {
       warning_(absl::StrCat("removing the old checkpoint ", Path(step),
                             " failed: ", removed.message()));

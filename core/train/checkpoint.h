@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/run_dir.h"
 #include "core/io/safetensors.h"
+#include "core/train/fence.h"
 
 namespace retort::train {
 
@@ -51,20 +52,20 @@ absl::StatusOr<Checkpoint> LoadCheckpoint(const std::string& path);
 // tensors.safetensors and manifest.json (docs/formats.md).
 //
 // A checkpoint is written under another name, its manifest (with the SHA-256 of
-// everything else) last, and renamed into place: a directory under its final
-// name was whole when it was named. Loading verifies all of it and gives all or
-// an error. Not thread-safe; one writer per job.
+// everything else) last, and renamed into place; it is removed under another
+// name too. So a directory under its final name is whole. Loading verifies all
+// of it and gives all or an error. Not thread-safe; one writer per job, of
+// which the fence makes sure.
 class CheckpointStore {
  public:
   // Receives one sentence for people, about something that was survived.
   using Warning = std::function<void(const std::string&)>;
 
-  // Called right before a checkpoint is begun and before it gets its name; it
-  // ends the process if this run is not the one that may write any more.
-  using Fence = std::function<void()>;
-
   CheckpointStore(base::JobDir dir, Retention retention, Warning warning,
-                  Fence fence = nullptr);
+                  Fence fence = {});
+
+  // Once, before anything else; see SweepTemporaries().
+  void Sweep() const { SweepTemporaries(fence_, dir_); }
 
   // Writes a checkpoint and then removes those that are not to be kept, unless
   // `remove_old` is false.

@@ -12,6 +12,9 @@ namespace {
 
 using nlohmann::json;
 
+// A write that is shorter is waited for without a word.
+constexpr absl::Duration kSlowWrite = absl::Seconds(10);
+
 std::string StatusText(const absl::Status& status) {
   return json({{"code", static_cast<int>(status.code())},
                {"message", std::string(status.message())}})
@@ -49,6 +52,7 @@ absl::StatusOr<bool> RunCheckpoints::Restore() {
 
 absl::StatusOr<bool> RunCheckpoints::LoadOrBegin() {
   TrainState& state = *parts_.state;
+  store_.Sweep();
   RETORT_ASSIGN_OR_RETURN(const std::optional<Checkpoint> own,
                           store_.LoadNewest());
   if (own.has_value()) {
@@ -137,6 +141,19 @@ void RunCheckpoints::WarnOfFailure(const absl::Status& status) const {
       " Training goes on; the next checkpoint tries again."));
 }
 
+void RunCheckpoints::WarnOfSlowness() {
+  const std::optional<int64_t> step = writer_.under_way();
+  if (!step.has_value() || told_of_waiting_) return;
+  const absl::Duration spent = parts_.clock->Now() - write_began_;
+  if (spent < kSlowWrite) return;
+  told_of_waiting_ = true;
+  parts_.warn(absl::StrCat(
+      "the checkpoint of step ", *step, " has been in the writing for ",
+      absl::ToInt64Seconds(spent), " s when the next one is due: training ",
+      "waits for it, here and wherever that happens again. Set a larger ",
+      "training.checkpoint_every, or give the data folder a faster disk."));
+}
+
 void RunCheckpoints::TellWarnings() {
   std::vector<std::string> warnings;
   {
@@ -166,8 +183,11 @@ void RunCheckpoints::Settle() {
 void RunCheckpoints::TrySave(bool good, bool remove_old) {
   const int64_t step = parts_.state->counters.step;
   if (!parts_.comm->lead() || writer_.under_way() == step) return;
+  Poll();
+  WarnOfSlowness();
   Settle();
   if (saved_step_ == step) return;
+  write_began_ = parts_.clock->Now();
   writer_.Start(Present(good), remove_old);
 }
 

@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/clock.h"
 #include "core/comm/communicator.h"
 #include "core/train/checkpoint.h"
 #include "core/train/checkpoint_writer.h"
@@ -38,7 +40,8 @@ class RunCheckpoints {
     // empty: from the beginning.
     std::string start_from;
     CheckpointStore::Warning warn;
-    CheckpointStore::Fence fence;
+    Fence fence;
+    base::Clock* clock = nullptr;
   };
 
   RunCheckpoints(base::JobDir dir, const Retention& retention, Parts parts);
@@ -56,8 +59,10 @@ class RunCheckpoints {
   absl::StatusOr<bool> GoBack();
   absl::Status SaveRolledBack();
 
-  // Begins to write the present state; waits for the one before. A failure is
-  // a warning, said by Poll() or the next call of any method.
+  // Begins to write the present state; if the one before is still being
+  // written, waits for it. None is left out: which checkpoints there are, and
+  // with them what a rollback leads to, must not hang on how fast the disk is.
+  // A failure is a warning, said by Poll() or the next call of any method.
   void TrySave(bool good, bool remove_old);
 
   // Tells the listener of a checkpoint that has been written meanwhile.
@@ -88,6 +93,8 @@ class RunCheckpoints {
   void Settle();
   void Tell(int64_t step, const nlohmann::json& manifest);
   void WarnOfFailure(const absl::Status& status) const;
+  // Once, if the one under way takes so long that training has to wait for it.
+  void WarnOfSlowness();
   void TellWarnings();
 
   const Parts parts_;
@@ -96,6 +103,8 @@ class RunCheckpoints {
   std::vector<std::string> warnings_ ABSL_GUARDED_BY(mutex_);  // to be told
   CheckpointStore store_;
   CheckpointWriter writer_;
+  absl::Time write_began_;  // of the one under way
+  bool told_of_waiting_ = false;
   int64_t saved_step_ = -1;
   int64_t first_step_ = 0;
   std::optional<double> metric_;  // of retention_.metric, the newest

@@ -72,7 +72,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(
           trainer->state_.get(), trainer->comm_, parts.listener,
           trainer->fingerprint_, parts.start_from,
           [t = trainer.get()](const std::string& message) { t->Warn(message); },
-          parts.fence});
+          parts.fence, trainer->clock_});
   return trainer;
 }
 
@@ -453,11 +453,13 @@ absl::Status Trainer::WriteModel(TrainResult* result) const {
   for (const auto& [name, tensor] : parts_.preconditioning_tensors) {
     tensors[io::kPreconditioningPrefix + name] = tensor;
   }
-  if (parts_.fence) parts_.fence();
-  RETORT_ASSIGN_OR_RETURN(
-      result->manifest,
-      io::WriteModelDir(result->model_dir, manifest, tensors));
-  return absl::OkStatus();
+  return PlaceDir(parts_.fence, result->model_dir,
+                  [&](const std::string& directory) -> absl::Status {
+                    RETORT_ASSIGN_OR_RETURN(
+                        result->manifest,
+                        io::WriteModelDir(directory, manifest, tensors));
+                    return absl::OkStatus();
+                  });
 }
 
 void Trainer::SetActivity(const char* activity) {

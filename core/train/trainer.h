@@ -20,6 +20,7 @@
 #include "core/io/safetensors.h"
 #include "core/math/jump.h"
 #include "core/nn/denoiser.h"
+#include "core/train/fence.h"
 #include "core/train/objective.h"
 #include "core/train/progress.h"
 #include "core/train/run_checkpoints.h"
@@ -69,9 +70,8 @@ struct TrainParts {
   std::function<std::unique_ptr<Objective>(std::unique_ptr<Objective>)>
       wrap_objective;
 
-  // Called before anything is written to job_dir; ends the process if another
-  // incarnation has taken the job over. May be empty; any thread.
-  std::function<void()> fence;
+  // Asked before anything is written to job_dir or removed from it.
+  Fence fence;
 
   ProgressListener* listener = nullptr;  // may be null
   ControlFlags* control = nullptr;       // may be null
@@ -107,7 +107,8 @@ struct TrainResult {
 // the same step. An error on one rank ends the others with Unavailable, as does
 // a rank that vanishes. Resumed at the same W, the bytes are the same.
 //
-// Checkpoints are written while the training goes on, after a copy.
+// Checkpoints are written while the training goes on, after a copy; one that is
+// due while the last is still being written waits for it.
 //
 // Non-finite numbers (TrainOptions::nonfinite_policy) never train on silently.
 // A rollback loads the newest good checkpoint and saves it again with a stream

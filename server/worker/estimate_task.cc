@@ -7,6 +7,8 @@
 #include "core/base/log.h"
 #include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
+#include "core/train/fence.h"
+#include "server/worker/job_fence.h"
 #include "server/worker/loaded_model.h"
 #include "server/worker/progress_report.h"
 #include "server/worker/spec_to_options.h"
@@ -43,7 +45,11 @@ void ReportCost(const TaskContext& context,
 
 absl::StatusOr<TaskEnded> EstimatePreconditioning(
     const TaskContext& context, const v1::EstimatePreconditioningSpec& spec) {
+  const base::JobDir dir(context.assignment.job_dir());
+  const train::Fence fence = FenceOf(context.assignment);
+  train::SweepTemporaries(fence, dir);
   ReportPhase(context.outbox, "loading teacher and data");
+  context.outbox->SetActivity("loading teacher and data", /*waiting=*/false);
   RETORT_ASSIGN_OR_RETURN(const auto dataset, LoadDataset(spec.data()));
   RETORT_ASSIGN_OR_RETURN(const std::string teacher_dir,
                           context.ModelDir(spec.teacher()));
@@ -64,10 +70,12 @@ absl::StatusOr<TaskEnded> EstimatePreconditioning(
             const auto step = static_cast<int64_t>(p.fraction * total);
             report.Report("teacher " + p.stage, step, total, step);
           },
-          [&] { return context.control->stopping(); }));
-  const base::JobDir dir(context.assignment.job_dir());
+          [&] { return context.StoppingAt("estimating"); }));
   RETORT_RETURN_IF_ERROR(WriteWhenThereIsRoom(context, [&] {
-    return analytic::WriteArtefact(artefact, dir.result_dir()).status();
+    return train::PlaceDir(
+        fence, dir.result_dir(), [&](const std::string& directory) {
+          return analytic::WriteArtefact(artefact, directory).status();
+        });
   }));
   ReportCost(context, artefact, total);
   if (artefact.moments) {

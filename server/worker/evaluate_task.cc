@@ -36,7 +36,6 @@ struct Evaluation {
     return spec.batch_size() > 0 ? spec.batch_size() : 256;
   }
   int64_t seeds() const { return std::max(spec.seeds(), 1); }
-  bool stopping() const { return context.control->stopping(); }
 };
 
 // What one set of images gave.
@@ -98,7 +97,7 @@ absl::StatusOr<eval::Reference> ReferenceOf(Evaluation& e) {
   options.kept_features = e.metrics.KeptReal();
   options.progress = [&](int64_t done, int64_t total) {
     e.report.Report("features of real images", done, total, done);
-    return !e.stopping();
+    return !e.context.StoppingAt("real images");
   };
   return eval::ComputeReference(*e.extractor, *e.dataset, options);
 }
@@ -114,7 +113,7 @@ absl::StatusOr<Measured> MeasureSet(Evaluation& e,
   options.plan.gamma = e.spec.gamma();
   options.seed = seed;
   options.batch_size = e.batch();
-  options.stop = [&] { return e.stopping(); };
+  options.stop = [&] { return e.context.StoppingAt("images"); };
   const int64_t samples = e.metrics.samples;
   const std::string phase =
       absl::StrCat("images in ", steps, " steps",
@@ -134,6 +133,7 @@ absl::StatusOr<Measured> MeasureSet(Evaluation& e,
   }
   e.report.Report(phase, samples, samples, samples);
   ReportPhase(e.context.outbox, absl::StrCat("metrics of ", phase));
+  e.context.outbox->SetActivity("metrics", /*waiting=*/false);
   RETORT_ASSIGN_OR_RETURN(measured.values, generated.Measure(reference));
   return measured;
 }
@@ -172,6 +172,7 @@ std::vector<v1::EvaluationResult> ResultsOf(const Evaluation& e, int64_t steps,
 absl::StatusOr<Evaluation> Prepare(const TaskContext& context,
                                    const v1::EvaluateSpec& spec) {
   ReportPhase(context.outbox, "loading model");
+  context.outbox->SetActivity("loading model", /*waiting=*/false);
   RETORT_ASSIGN_OR_RETURN(const std::string model_dir,
                           context.ModelDir(spec.model()));
   RETORT_ASSIGN_OR_RETURN(const std::string extractor_dir,
@@ -192,7 +193,7 @@ absl::StatusOr<Evaluation> Prepare(const TaskContext& context,
                std::move(dataset),
                ToMetricOptions(spec),
                StepReport(context.outbox)};
-  e.metrics.stop = [control = context.control] { return control->stopping(); };
+  e.metrics.stop = [&context] { return context.StoppingAt("metrics"); };
   RETORT_RETURN_IF_ERROR(CheckImages(e));
   RETORT_RETURN_IF_ERROR(e.metrics.Check(*e.extractor, e.dataset->size()));
   return e;
@@ -203,6 +204,7 @@ absl::StatusOr<Evaluation> Prepare(const TaskContext& context,
 absl::StatusOr<TaskEnded> Evaluate(const TaskContext& context,
                                    const v1::EvaluateSpec& spec) {
   RETORT_ASSIGN_OR_RETURN(Evaluation e, Prepare(context, spec));
+  context.outbox->SetActivity("real images", /*waiting=*/false);
   RETORT_ASSIGN_OR_RETURN(const eval::Reference reference, ReferenceOf(e));
   std::vector<int64_t> steps(spec.steps().begin(), spec.steps().end());
   if (steps.empty()) steps = {1, 2};

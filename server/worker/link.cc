@@ -17,6 +17,10 @@ using internal::v1::AttachResponse;
 
 // How many checkpoints a new attachment hears of again.
 constexpr size_t kRepeatedCheckpoints = 8;
+// And of how many reports of progress: those that a server which was killed may
+// have had in its hands. One that has stored them replaces equal by equal. Few:
+// each costs the server a commit, and after a restart all workers come at once.
+constexpr size_t kRepeatedProgress = 16;
 
 // A sampled batch of float images passes gRPC's default of 4 MiB easily.
 constexpr int kMaxMessageBytes = 256 << 20;
@@ -223,6 +227,10 @@ void Link::RepeatSticky() {
   for (auto it = checkpoints_.rbegin(); it != checkpoints_.rend(); ++it) {
     waiting_.push_front(*it);
   }
+  // In their order, before those that wait: the newest is heard last.
+  progress_.insert(progress_.begin(), sent_progress_.begin(),
+                   sent_progress_.end());
+  sent_progress_.clear();
   if (ready_) waiting_.push_front(*ready_);
   if (rendezvous_) waiting_.push_front(*rendezvous_);
 }
@@ -385,6 +393,12 @@ void Link::PutBack(AttachRequest message) {
   }
 }
 
+void Link::NoteWritten(AttachRequest message) {
+  if (!message.has_progress()) return;
+  sent_progress_.push_back(std::move(message));
+  if (sent_progress_.size() > kRepeatedProgress) sent_progress_.pop_front();
+}
+
 void Link::WriteLoop() {
   auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return stopping_ || (attached_ && (!waiting_.empty() ||
@@ -412,7 +426,9 @@ void Link::WriteLoop() {
     }
     absl::MutexLock lock(&mutex_);
     writing_ = false;
-    if (!written) {
+    if (written) {
+      NoteWritten(*std::move(message));
+    } else {
       if (attachment == attachment_) attached_ = false;
       PutBack(*std::move(message));
     }

@@ -14,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "retort/internal/v1/worker.grpc.pb.h"
 #include "server/worker/outbox.h"
@@ -79,9 +80,10 @@ struct LinkOptions {
 //
 // Says hello, beats every two seconds, and keeps what is said while there is
 // no server. A new attachment repeats what a restarted server may have missed:
-// the rendezvous, the newest checkpoints, a replica's readiness and a task's
-// end. Messages are copied in and sent from the link's own threads; no method
-// but End() and Flush() waits. Thread-safe. `handler` outlives the link.
+// the rendezvous, the newest checkpoints and reports of progress, a replica's
+// readiness and a task's end. Messages are copied in and sent from the link's
+// own threads; no method but End() and Flush() waits. Thread-safe. `handler`
+// outlives the link.
 class Link : public Outbox {
  public:
   Link(const LinkOptions& options, LinkHandler* handler);
@@ -120,6 +122,14 @@ class Link : public Outbox {
     return over_;
   }
 
+  // Over, or with no server for longer than the lease; known without the
+  // reader's thread, which may hang. May be true for a moment while a stream
+  // breaks.
+  bool lease_over() const {
+    absl::MutexLock lock(&mutex_);
+    return over_ || (!attached_ && absl::Now() - last_contact_ >= lease_);
+  }
+
  private:
   using Stream = grpc::ClientReaderWriter<internal::v1::AttachRequest,
                                           internal::v1::AttachResponse>;
@@ -140,6 +150,9 @@ class Link : public Outbox {
   // The end has been reached, and not been said on this stream yet.
   bool EndIsDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutBack(internal::v1::AttachRequest message)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // It is on its way, which is not to say that a server has stored it.
+  void NoteWritten(internal::v1::AttachRequest message)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(internal::v1::AttachRequest message);
   internal::v1::AttachRequest HelloMessage() const;
@@ -173,6 +186,9 @@ class Link : public Outbox {
   std::deque<internal::v1::AttachRequest> progress_ ABSL_GUARDED_BY(mutex_);
   // Repeated at each attachment.
   std::deque<internal::v1::AttachRequest> checkpoints_ ABSL_GUARDED_BY(mutex_);
+  // Those that were written to a stream.
+  std::deque<internal::v1::AttachRequest> sent_progress_
+      ABSL_GUARDED_BY(mutex_);
   std::optional<internal::v1::AttachRequest> rendezvous_
       ABSL_GUARDED_BY(mutex_);
   std::optional<internal::v1::AttachRequest> ready_ ABSL_GUARDED_BY(mutex_);

@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   retort::worker::LinkOptions link;
   int ranks = 1;
   double lease_seconds = absl::ToDoubleSeconds(link.lease);
+  double grace_seconds = 600;
   std::string log_level = "info";
   std::string check_dir, import_file, export_dir, out;
   std::string estimate;
@@ -57,6 +58,11 @@ int main(int argc, char** argv) {
   app.add_option("--ranks", ranks, "Processes of the gang");
   app.add_option("--lease", lease_seconds,
                  "Seconds to work on without a server, then end")
+      ->capture_default_str();
+  app.add_option("--grace", grace_seconds,
+                 "Seconds after the lease for the task to end by itself; then "
+                 "this process ends whatever it does")
+      ->envname("RETORT_WORKER_GRACE")
       ->capture_default_str();
   app.add_option("--log_level", log_level, "trace to critical, or off")
       ->capture_default_str();
@@ -126,6 +132,6 @@ int main(int argc, char** argv) {
   const char* token = getenv("RETORT_WORKER_TOKEN");
   if (token != nullptr) link.token = token;
   unsetenv("RETORT_WORKER_TOKEN");
-  retort::worker::Worker worker(link);
+  retort::worker::Worker worker(link, absl::Seconds(grace_seconds));
   return worker.Run();
 }

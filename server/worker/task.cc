@@ -60,6 +60,11 @@ absl::StatusOr<std::string> TaskContext::ModelDir(
       absl::StrCat("the server gave no folder for model '", name, "'"));
 }
 
+bool TaskContext::StoppingAt(const char* activity) const {
+  outbox->SetActivity(activity, /*waiting=*/false);
+  return control->stopping();
+}
+
 std::string TaskContext::CacheDir() const {
   // <root>/jobs/<id> is the job's folder.
   const std::string root =
@@ -105,6 +110,9 @@ TaskEnded FailedEnd(const absl::Status& status, const TaskControl& control) {
 absl::Status WriteWhenThereIsRoom(const TaskContext& context,
                                   const std::function<absl::Status()>& write,
                                   absl::Duration interval) {
+  // Waiting for room is no standstill, however long; a write that hangs is.
+  constexpr char kActivity[] = "writing the result";
+  context.outbox->SetActivity(kActivity, /*waiting=*/false);
   absl::Status status = write();
   if (absl::IsResourceExhausted(status)) {
     context.outbox->SendWarning(absl::StrCat(
@@ -113,7 +121,7 @@ absl::Status WriteWhenThereIsRoom(const TaskContext& context,
   while (absl::IsResourceExhausted(status)) {
     const absl::Time again = absl::Now() + interval;
     while (absl::Now() < again) {
-      if (context.control->stopping()) {
+      if (context.StoppingAt(kActivity)) {
         return absl::CancelledError(status.message());
       }
       absl::SleepFor(absl::Milliseconds(100));

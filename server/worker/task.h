@@ -47,6 +47,11 @@ struct TaskContext {
   // did not send it.
   absl::StatusOr<std::string> ModelDir(const std::string& name) const;
 
+  // For what is polled in long work: says that the task is at `activity`, as
+  // Outbox::SetActivity() does, which makes the polling a sign of life, and
+  // returns whether it is to stop.
+  bool StoppingAt(const char* activity) const;
+
   // Where what many jobs need is kept, in the service's data folder.
   std::string CacheDir() const;
 };

@@ -1,20 +1,16 @@
 #include "server/worker/train_task.h"
 
 #include <torch/utils.h>
-#include <unistd.h>
 
-#include <functional>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "core/base/file.h"
-#include "core/base/log.h"
 #include "core/base/run_dir.h"
 #include "core/base/status_macros.h"
 #include "core/train/trainer.h"
+#include "server/worker/job_fence.h"
 #include "server/worker/join_gang.h"
 #include "server/worker/loaded_model.h"
 #include "server/worker/perceptual_distance.h"
@@ -22,7 +18,6 @@
 #include "server/worker/spec_to_options.h"
 #include "server/worker/student_jump.h"
 #include "server/worker/validation.h"
-#include "server/worker/worker.h"
 
 namespace retort::worker {
 namespace {
@@ -87,23 +82,6 @@ absl::Status AddValidation(const TaskContext& context,
   return absl::OkStatus();
 }
 
-// Ends this process at once if its job's folder is another incarnation's: the
-// server could not reach it to say so (its node was cut off).
-std::function<void()> FenceOf(const TaskContext& context) {
-  const int64_t own = context.assignment.epoch();
-  const std::string path =
-      base::JobDir(context.assignment.job_dir()).epoch_path();
-  return [own, path] {
-    const absl::StatusOr<std::string> text = base::ReadFile(path, 64);
-    int64_t epoch = 0;
-    if (!text.ok() || !absl::SimpleAtoi(*text, &epoch) || epoch <= own) return;
-    RETORT_LOG(error, "another worker has this job (epoch {}); ends at once",
-               epoch);
-    // Not exit(): no destructor may flush anything under the new incarnation.
-    _exit(kWorkerFenced);
-  };
-}
-
 // Runs the trainer and says how it ended.
 absl::StatusOr<TaskEnded> Run(const TaskContext& context,
                               const train::TrainOptions& options,
@@ -113,7 +91,7 @@ absl::StatusOr<TaskEnded> Run(const TaskContext& context,
   parts.start_from = context.assignment.start_from();
   parts.listener = &report;
   parts.control = context.control->flags();
-  if (context.rehearsal == nullptr) parts.fence = FenceOf(context);
+  if (context.rehearsal == nullptr) parts.fence = FenceOf(context.assignment);
   RETORT_ASSIGN_OR_RETURN(auto trainer, train::Trainer::Create(options, parts));
   if (context.rehearsal != nullptr) {
     RETORT_RETURN_IF_ERROR(Rehearse(options, trainer.get(), context.rehearsal));

@@ -43,6 +43,7 @@ absl::StatusOr<std::unique_ptr<Validation>> Validation::Create(
   auto validation =
       std::unique_ptr<Validation>(new Validation(context, spec, parts));
   RETORT_RETURN_IF_ERROR(validation->Prepare(parts));
+  validation->activity_ = "validation";
   return validation;
 }
 
@@ -61,9 +62,7 @@ absl::Status Validation::Prepare(const ValidationParts& parts) {
                       dir, {config.img_channels, config.img_resolution}));
   eval::ReferenceOptions options;
   options.cache_dir = context_.CacheDir();
-  options.progress = [this](int64_t, int64_t) {
-    return !context_.control->stopping();
-  };
+  options.progress = [this](int64_t, int64_t) { return !Stopping(); };
   RETORT_ASSIGN_OR_RETURN(
       reference_,
       eval::ComputeReferenceStatistics(*extractor_, *parts.dataset, options));
@@ -80,7 +79,7 @@ absl::StatusOr<at::Tensor> Validation::Images(const sample::Sampler& sampler,
   options.seed = spec_.seed();
   options.count = spec_.samples();
   options.batch_size = kBatch;
-  options.stop = [this] { return context_.control->stopping(); };
+  options.stop = [this] { return Stopping(); };
   RETORT_ASSIGN_OR_RETURN(sample::SampleResult result, sampler.Sample(options));
   return std::move(result.images);
 }
@@ -106,6 +105,7 @@ absl::StatusOr<train::Metrics> Validation::Measure(
     if (extractor_ == nullptr) continue;
     eval::FeatureStatistics generated(extractor_->dim());
     for (const at::Tensor& part : images.split(kBatch)) {
+      if (Stopping()) return absl::CancelledError("the task is to stop");
       RETORT_RETURN_IF_ERROR(
           eval::AddImages(*extractor_, io::ToUint8(part), &generated));
     }

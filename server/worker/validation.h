@@ -55,10 +55,14 @@ class Validation {
   absl::Status Prepare(const ValidationParts& parts);
   absl::StatusOr<at::Tensor> Images(const sample::Sampler& sampler,
                                     sample::Solver solver, int64_t steps) const;
+  // Polled all along: a validation may take longer than a task may be at one
+  // thing without a sign of life.
+  bool Stopping() const { return context_.StoppingAt(activity_); }
 
   const TaskContext& context_;
   const v1::ValidationSpec spec_;
   const math::NoiseSchedule schedule_;
+  const char* activity_ = "preparing validation";
   std::shared_ptr<nn::EdmDenoiser> network_;  // a copy
   std::unique_ptr<sample::Sampler> sampler_;  // of network_
   sample::Solver solver_;

@@ -1,7 +1,8 @@
 #include "server/worker/worker.h"
 
 #include <ATen/Parallel.h>
-#include <unistd.h>
+
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
@@ -23,20 +24,20 @@ constexpr absl::Duration kReplicaLease = absl::Seconds(10);
 
 }  // namespace
 
-Worker::Worker(const LinkOptions& options)
-    : replica_(&link_), link_(options, this) {}
+Worker::Worker(const LinkOptions& options, absl::Duration grace)
+    : grace_(grace), replica_(&link_), link_(options, this) {}
 
 Worker::~Worker() {
-  {
-    absl::MutexLock lock(&mutex_);
-    finished_ = true;
+  finished_.Notify();
+  for (std::thread* watcher : {&signal_watcher_, &lease_watcher_}) {
+    if (watcher->joinable()) watcher->join();
   }
-  if (signal_watcher_.joinable()) signal_watcher_.join();
 }
 
 int Worker::Run() {
   link_.Start();
   signal_watcher_ = std::thread([this] { WatchSignals(); });
+  lease_watcher_ = std::thread([this] { WatchLease(); });
   const std::optional<Assignment> assignment = AwaitAssignment();
   if (!assignment.has_value()) {
     RETORT_LOG(error, "ends without an assignment");
@@ -109,14 +110,28 @@ int Worker::SayEnd(const TaskEnded& ended) {
 }
 
 void Worker::WatchSignals() {
-  absl::MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&finished_), kSignalPoll)) {
+  while (!finished_.WaitForNotificationWithTimeout(kSignalPoll)) {
     if (base::StopRequested()) {
       RETORT_LOG(info, "signal {}: stopping", base::StopSignal());
       control_.Stop(StopReason::kSignal);
       replica_.Stop();
       return;
     }
+  }
+}
+
+void Worker::WatchLease() {
+  absl::Time over_since = absl::InfiniteFuture();
+  while (!finished_.WaitForNotificationWithTimeout(kSignalPoll)) {
+    // From when this thread saw it on: after a sleep of the machine the task
+    // has its grace too, and a server that is there again ends it.
+    over_since = link_.lease_over() ? std::min(over_since, absl::Now())
+                                    : absl::InfiniteFuture();
+    if (absl::Now() - over_since < grace_) continue;
+    EndHard(kWorkerStuck,
+            absl::StrCat("the lease has been over for ",
+                         absl::FormatDuration(grace_),
+                         ", and what this process does has not ended"));
   }
 }
 
@@ -155,10 +170,7 @@ void Worker::OnSample(const internal::v1::SampleTask& task) {
 void Worker::OnDetached() { replica_.DropAll(); }
 
 void Worker::OnFenced(const std::string& reason) {
-  RETORT_LOG(error, "not wanted any more ({}); ends at once, writing nothing",
-             reason);
-  // Not exit(): no destructor may flush anything under the new incarnation.
-  _exit(kWorkerFenced);
+  EndHard(kWorkerFenced, absl::StrCat("not wanted any more (", reason, ")"));
 }
 
 void Worker::OnLeaseEnded() {

@@ -9,33 +9,27 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "server/worker/end_hard.h"
 #include "server/worker/link.h"
 #include "server/worker/replica.h"
 #include "server/worker/task.h"
 
 namespace retort::worker {
 
-// Exit codes of the process, for the job's log.
-enum WorkerExit {
-  kWorkerDone = 0,         // the end was said, or a signal asked for it
-  kWorkerFailed = 1,       // a replica could not serve; the reason was said
-  kWorkerUsage = 2,        // the command line
-  kWorkerNotAssigned = 3,  // nothing to do came within the lease
-  kWorkerFenced = 4,       // another incarnation has taken over
-  kWorkerUnheard = 5,      // done, but no server took note of it
-  // Another rank of the gang has vanished, so that this one could not go on;
-  // not the one to blame (executor::kPeersLostExitCode).
-  kWorkerPeersLost = 14,
-};
-
 // One worker process's life: attach, get the assignment, do the task or serve
 // the model, say how it ended. The calling thread of Run() is the one that
 // runs LibTorch; the link has threads of its own. A signal (core/base's stop
 // flag) makes a task write its checkpoint and say STOPPED.
+//
+// When the lease is over the task is to write its checkpoint and end. It may be
+// unable to, in a collective whose other ranks stand still or on a file system
+// that hangs, and nobody is there who would kill it: after `grace` the process
+// ends hard, as kWorkerStuck.
 class Worker : public LinkHandler {
  public:
-  explicit Worker(const LinkOptions& options);
+  Worker(const LinkOptions& options, absl::Duration grace);
   ~Worker() override;
 
   // Returns the process's exit code.
@@ -57,14 +51,20 @@ class Worker : public LinkHandler {
   // Turns the stop flag, which a signal handler may set but which wakes
   // nobody, into requests.
   void WatchSignals();
+  // Ends the process when its lease has been over for longer than the grace.
+  // Relies on no other thread, and logs nothing itself: they may all hang.
+  void WatchLease();
+
+  const absl::Duration grace_;
 
   TaskControl control_;
   Replica replica_;
 
   absl::Mutex mutex_;
   std::optional<internal::v1::Assignment> assignment_ ABSL_GUARDED_BY(mutex_);
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Notification finished_;
   std::thread signal_watcher_;
+  std::thread lease_watcher_;
   // Last, so that its threads have ended before anything they call goes.
   Link link_;
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -91,6 +92,24 @@ TEST_F(GangTest, GangWhoseServiceIsGoneForGoodEndsByItself) {
   const std::vector<pid_t> pids = service_.RanksOf("run");
   service_.Kill();
   for (const pid_t pid : pids) EXPECT_TRUE(AwaitGone(pid));
+  service_.Start();
+  ExpectSameResult(/*attempts=*/2);
+}
+
+TEST_F(GangTest, NoRankIsLeftWhenOneStandsStillAndTheServiceIsGone) {
+  // The worker's --grace.
+  ASSERT_EQ(setenv("RETORT_WORKER_GRACE", "2", 1), 0);
+  service_.SetOptions({"--cpu_slots=2", "--lease=2"});
+  StartRun();
+  unsetenv("RETORT_WORKER_GRACE");
+  const std::vector<pid_t> pids = service_.RanksOf("run");
+  ASSERT_THAT(pids, SizeIs(2));
+  kill(pids[1], SIGSTOP);
+  service_.Kill();
+  EXPECT_TRUE(AwaitGone(pids[0])) << "it waits for the other in a collective";
+  EXPECT_THAT(WorkerLog(), HasSubstr("the lease has been over for 2s"));
+  kill(pids[1], SIGCONT);
+  EXPECT_TRUE(AwaitGone(pids[1]));
   service_.Start();
   ExpectSameResult(/*attempts=*/2);
 }

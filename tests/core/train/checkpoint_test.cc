@@ -63,6 +63,22 @@ TEST_F(CheckpointTest, KeepsTheNewestAndRemovesTheRest) {
   EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(3, 4));
 }
 
+TEST_F(CheckpointTest, AsksTheFenceBeforeItRemovesAny) {
+  struct Ended {};
+  int64_t may_pass = 100;
+  const Fence fence{[&may_pass] {
+    if (--may_pass < 0) throw Ended();
+  }};
+  CheckpointStore store(
+      job_, {.newest = 1}, [](const auto&) {}, fence);
+  ASSERT_THAT(store.Save(Make(1)), IsOk());
+  may_pass = 2;  // one is begun and gets its name
+  EXPECT_THROW(store.Save(Make(2)).IgnoreError(), Ended);
+  EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(1, 2));
+  EXPECT_THROW(store.RemoveAfter(1).IgnoreError(), Ended);
+  EXPECT_THAT(*job_.ListCheckpoints(), ElementsAre(1, 2));
+}
+
 // The metric of step n is |n - 5|.
 class RetentionTest : public CheckpointTest {
  protected:
@@ -159,10 +175,12 @@ TEST_F(CheckpointTest, FullDiskLeavesTheOlderOnesAndNoRubbish) {
 
 TEST_F(CheckpointTest, AHalfWrittenDirectoryIsIgnoredAndReplaced) {
   CheckpointStore store = Store();
-  ASSERT_THAT(base::MakeDirs(store.Path(5) + ".tmp"), IsOk());
+  ASSERT_THAT(base::MakeDirs(Fence().Temporary(store.Path(5)) + "/junk"),
+              IsOk());
   EXPECT_FALSE(store.LoadNewest().value().has_value());
   ASSERT_THAT(store.Save(Make(5)), IsOk());
   EXPECT_EQ(store.LoadNewest().value()->step, 5);
+  EXPECT_FALSE(base::FileExists(store.Path(5) + "/junk"));
 }
 
 TEST_F(CheckpointTest, RefusesAFormatOfTheFuture) {

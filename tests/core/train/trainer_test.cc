@@ -7,9 +7,11 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "core/base/file.h"
 #include "core/base/write_fault.h"
 #include "core/data/tensor_dataset.h"
@@ -27,6 +29,7 @@ using ::retort::testing::IsOk;
 using ::retort::testing::StatusIs;
 using ::retort::testing::TinyConfig;
 using ::retort::testing::TinyNet;
+using ::testing::AllOf;
 using ::testing::DoubleEq;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -361,6 +364,50 @@ TEST_F(TrainerTest, WritesACheckpointWhenAsked) {
   ASSERT_THAT(Run(Parts(Method::kEdm, "job")), IsOk());
   EXPECT_THAT(recorder_.checkpoints, ElementsAre(2, 6));
   EXPECT_FALSE(control_.checkpoint_now.load());
+}
+
+TEST_F(TrainerTest, WaitsForASlowCheckpointAndSaysSoOnce) {
+  options_.checkpoint_every = 1;
+  recorder_.at_tick = [this](const Tick&) { clock_.Advance(absl::Minutes(1)); };
+  absl::Notification warned;
+  recorder_.at_warning = [&warned] {
+    if (!warned.HasBeenNotified()) warned.Notify();
+  };
+  TrainParts parts = Parts(Method::kEdm, "job");
+  // Checkpoints that are written meanwhile stand still until there is a word.
+  parts.fence.check = [&warned, training = std::this_thread::get_id()] {
+    if (std::this_thread::get_id() == training) return;
+    warned.WaitForNotificationWithTimeout(absl::Seconds(60));
+  };
+  ASSERT_THAT(Run(parts), IsOk());
+  ASSERT_EQ(recorder_.warnings.size(), 1u);
+  EXPECT_THAT(recorder_.warnings[0],
+              AllOf(HasSubstr("step 1 has been in the writing for 60 s"),
+                    HasSubstr("training waits for it")));
+  EXPECT_THAT(recorder_.checkpoints, ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST_F(TrainerTest, SweepsWhatAnEarlierIncarnationLeft) {
+  TrainParts parts = Parts(Method::kEdm, "job");
+  const std::string left =
+      Fence{nullptr, 1}.Temporary(parts.job_dir.checkpoint_dir(4));
+  ASSERT_THAT(base::MakeDirs(left), IsOk());
+  parts.fence.epoch = 2;
+  ASSERT_THAT(Run(parts), IsOk());
+  EXPECT_FALSE(base::FileExists(left));
+}
+
+TEST_F(TrainerTest, WritesNothingMoreWhenTheJobIsAnothers) {
+  TrainParts parts = Parts(Method::kEdm, "job");
+  const std::string result = parts.job_dir.result_dir();
+  parts.fence.check = [&] {
+    // While the model is being written.
+    if (base::FileExists(Fence().Temporary(result))) {
+      throw std::runtime_error("over");
+    }
+  };
+  EXPECT_FALSE(Run(parts).ok());
+  EXPECT_FALSE(base::FileExists(result));
 }
 
 TEST_F(TrainerTest, ABatchThatNoMachineHoldsIsAnErrorAndNoCrash) {

@@ -182,6 +182,22 @@ TEST_F(EvaluateTaskTest, RefusesDataOfAnotherSize) {
               HasSubstr("makes images of 8 pixels"));
 }
 
+TEST_F(EvaluateTaskTest, SaysWhatItIsAtWithEveryStep) {
+  spec().add_metrics(v1::EvaluateSpec::METRIC_PRECISION_RECALL);
+  spec().set_kept_features(16);
+  spec().set_neighbours(1);
+  const TaskEnded ended = RunTask(context_);
+  ASSERT_EQ(ended.outcome(), TaskEnded::OUTCOME_SUCCEEDED) << ended.reason();
+  using Activity = std::pair<std::string, bool>;
+  EXPECT_THAT(outbox_.activities, ElementsAre(Activity("loading model", false),
+                                              Activity("real images", false),
+                                              Activity("images", false),
+                                              Activity("metrics", false)));
+  EXPECT_GE(outbox_.signs_of_life["real images"], 2);
+  EXPECT_GE(outbox_.signs_of_life["images"], 3);  // batches of one step
+  EXPECT_GE(outbox_.signs_of_life["metrics"], 2);
+}
+
 TEST_F(EvaluateTaskTest, StopsWhenAskedTo) {
   control_.Stop(StopReason::kCancel);
   EXPECT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_CANCELLED);

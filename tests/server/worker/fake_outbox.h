@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,8 @@ class FakeOutbox : public Outbox {
   void SetStep(int64_t step) override { step_ = step; }
   void SetActivity(const char* activity, bool waiting) override {
     absl::MutexLock lock(&mutex_);
+    ++signs_of_life[activity];
+    if (on_activity) on_activity(activity);
     const std::pair<std::string, bool> now = {activity, waiting};
     if (activities.empty() || activities.back() != now) {
       activities.push_back(now);
@@ -52,8 +55,11 @@ class FakeOutbox : public Outbox {
   int64_t step() const { return step_; }
 
   std::function<void(const internal::v1::Rendezvous&)> on_rendezvous;
+  std::function<void(const std::string&)> on_activity;
   // Each once for as long as it lasts.
   std::vector<std::pair<std::string, bool>> activities;
+  // How often each was said.
+  std::map<std::string, int> signs_of_life;
   std::vector<internal::v1::Rendezvous> rendezvous;
   std::vector<internal::v1::Progress> progress;
   std::vector<internal::v1::CheckpointWritten> checkpoints;

@@ -300,6 +300,22 @@ TEST_F(LinkTest, AttachesAgainAndRepeatsCheckpoints) {
   EXPECT_TRUE(handler_.Await([](auto& h) { return h.detached_ == 1; }));
 }
 
+TEST_F(LinkTest, RepeatsTheLastProgressBeforeWhatIsNew) {
+  StartServer();
+  StartLink();
+  for (int i = 1; i <= 20; ++i) link_->SendProgress(ProgressAt(i));
+  server_.Await(AttachRequest::kProgress, 20);
+  server_.BreakAtWarning();
+  link_->SendWarning("break now");
+  ASSERT_TRUE(handler_.Await([](auto& h) { return h.detached_ == 1; }));
+  link_->SendProgress(ProgressAt(21));
+  const auto heard = server_.Await(AttachRequest::kProgress, 20 + 16 + 1);
+  ASSERT_EQ(heard.size(), 20u + 16 + 1);
+  for (int i = 0; i <= 16; ++i) {
+    EXPECT_EQ(heard[20 + i].progress().progress().step(), 5 + i);
+  }
+}
+
 TEST_F(LinkTest, HandsOnlyTheFirstAssignmentOn) {
   StartServer();
   StartLink();
@@ -361,6 +377,7 @@ TEST_F(LinkTest, SaysWhenTheLeaseEnds) {
   options_.lease = absl::Milliseconds(20);
   StartLink();
   EXPECT_TRUE(handler_.Await([](auto& h) { return h.lease_ended_; }));
+  EXPECT_TRUE(link_->lease_over());
 }
 
 TEST_F(LinkTest, DropsAnswersThatNobodyWaitsForAnyMore) {

@@ -8,9 +8,13 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/file.h"
+#include "core/base/run_dir.h"
 #include "core/base/write_fault.h"
 #include "core/io/png.h"
 #include "server/worker/check_model.h"
+#include "server/worker/end_hard.h"
 #include "server/worker/loaded_model.h"
 #include "tests/core/distill/made_up_lpips.h"
 #include "tests/server/worker/fake_outbox.h"
@@ -92,6 +96,7 @@ class TaskTest : public ::testing::Test {
   // A small estimate for the teacher "t", which it makes.
   v1::EstimatePreconditioningSpec* SetEstimateSpec() {
     AddModel("t", "teacher");
+    RETORT_CHECK_OK(base::MakeDirs(context_.assignment.job_dir()));
     auto* spec =
         context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
     spec->set_teacher("t");
@@ -328,8 +333,8 @@ TEST_F(TaskTest, WarnsOfAnEstimateThatCostsMoreThanThePaperAllows) {
   SetEstimateSpec()->set_served_iterations(1'000'000);
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
   EXPECT_THAT(outbox_.warnings, IsEmpty());
-  SetEstimateSpec()->set_served_iterations(1);
   context_.assignment.set_job_dir(dir_ / "job2");
+  SetEstimateSpec()->set_served_iterations(1);
   ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
   EXPECT_THAT(outbox_.warnings, ElementsAre(HasSubstr("above 1 %")));
 }
@@ -421,12 +426,34 @@ TEST_F(TaskTest, ASpecThatCannotBeDoneFailsTheTaskAndNotTheWorker) {
   EXPECT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_FAILED);
 }
 
+TEST_F(TaskTest, AnEstimationShowsSignsOfLife) {
+  SetEstimateSpec();
+  ASSERT_EQ(RunTask(context_).outcome(), TaskEnded::OUTCOME_SUCCEEDED);
+  // At each knot, and of the trajectories.
+  EXPECT_GT(outbox_.signs_of_life["estimating"], 4);
+  EXPECT_GT(outbox_.signs_of_life["loading teacher and data"], 0);
+}
+
+TEST_F(TaskTest, AnEstimationOfAnotherIncarnationWritesNothing) {
+  SetEstimateSpec();
+  const base::JobDir job(context_.assignment.job_dir());
+  ASSERT_THAT(base::AtomicWriteFile(job.epoch_path(), "7"), IsOk());
+  context_.assignment.set_epoch(7);
+  // Taken over while it estimates.
+  EXPECT_EXIT(
+      {
+        outbox_.on_activity = [&](const std::string& activity) {
+          if (activity != "estimating") return;
+          RETORT_CHECK_OK(base::AtomicWriteFile(job.epoch_path(), "8"));
+        };
+        RunTask(context_);
+      },
+      ::testing::ExitedWithCode(kWorkerFenced), "");
+  EXPECT_FALSE(base::FileExists(Result()));
+}
+
 TEST_F(TaskTest, StopsAnEstimation) {
-  AddModel("t", "teacher");
-  auto* spec =
-      context_.assignment.mutable_spec()->mutable_estimate_preconditioning();
-  spec->set_teacher("t");
-  spec->mutable_data()->set_path(dir_ / "data");
+  SetEstimateSpec();
   control_.Stop(StopReason::kPause);
   const TaskEnded ended = RunTask(context_);
   EXPECT_EQ(ended.outcome(), TaskEnded::OUTCOME_STOPPED) << ended.reason();

@@ -98,6 +98,15 @@ TEST_F(ValidationTest, ReportsSeriesFromBeforeTheFirstStepToTheLast) {
   }
 }
 
+TEST_F(ValidationTest, ShowsSignsOfLifeAllAlong) {
+  SetValidation(true);
+  Run("j");
+  // The teacher's three steps, and the real images.
+  EXPECT_GE(outbox_.signs_of_life["preparing validation"], 1 + 3 + 1);
+  // Thrice: one step, then two, and the features after each.
+  EXPECT_GE(outbox_.signs_of_life["validation"], 3 * (1 + 1 + 1 + 2 + 1));
+}
+
 TEST_F(ValidationTest, ChangesNothingOfTheTraining) {
   const io::TensorMap plain = Run("plain");
   SetValidation(false);

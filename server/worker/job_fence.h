@@ -1,0 +1,18 @@
+#ifndef RETORT_SERVER_WORKER_JOB_FENCE_H_
+#define RETORT_SERVER_WORKER_JOB_FENCE_H_
+
+#include "core/train/fence.h"
+#include "retort/internal/v1/worker.pb.h"
+
+namespace retort::worker {
+
+// The fence of a job's folder: ends this process at once, as kWorkerFenced,
+// unless the folder's epoch file names this very incarnation. The server may
+// have been unable to reach it and say so (its node was cut off). A file that
+// cannot be read lets nothing pass; a folder without any does: a server of an
+// older version left it.
+train::Fence FenceOf(const internal::v1::Assignment& assignment);
+
+}  // namespace retort::worker
+
+#endif  // RETORT_SERVER_WORKER_JOB_FENCE_H_
