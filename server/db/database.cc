@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file.h"
 #include "core/base/status_macros.h"
@@ -14,11 +15,13 @@ namespace retort::db {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
+// How the message of each error begins.
+constexpr char kPrefix[] = "database: ";
 
 absl::Status SqliteStatus(sqlite3* handle, int code, absl::string_view what) {
   const char* detail =
       handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
-  const std::string message = absl::StrCat("database: ", what, ": ", detail);
+  const std::string message = absl::StrCat(kPrefix, what, ": ", detail);
   const char* path =
       handle != nullptr ? sqlite3_db_filename(handle, "main") : nullptr;
   switch (code & 0xff) {
@@ -161,7 +164,7 @@ absl::Status Connection::Run(absl::string_view sql, const Value* values,
   };
   if (static_cast<size_t>(sqlite3_bind_parameter_count(statement)) != count) {
     return absl::InternalError(
-        absl::StrCat("database: ", count, " values for: ", sql));
+        absl::StrCat(kPrefix, count, " values for: ", sql));
   }
   for (size_t i = 0; i < count; ++i) {
     const int code = Bind(statement, static_cast<int>(i) + 1, values[i]);
@@ -177,6 +180,11 @@ absl::Status Connection::Run(absl::string_view sql, const Value* values,
     }
     RETORT_RETURN_IF_ERROR(row(Row(statement)));
   }
+}
+
+bool IsDatabaseError(const absl::Status& status) {
+  return absl::StartsWith(status.message(), kPrefix) &&
+         !absl::IsAlreadyExists(status) && !absl::IsFailedPrecondition(status);
 }
 
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(

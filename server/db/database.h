@@ -65,7 +65,8 @@ class Row {
 
 // What a transaction's body works with. Statements are prepared once and
 // kept. Errors: AlreadyExists (a unique index refused), ResourceExhausted
-// (disk or database full, with the remedy), DataLoss (damaged file),
+// (disk or database full, with the remedy), DataLoss (damaged file, or the disk
+// does not read or write), PermissionDenied (may not be opened or written),
 // Unavailable (locked by another process), Internal for the rest.
 class Connection {
  public:
@@ -96,6 +97,10 @@ class Connection {
   sqlite3* handle_ = nullptr;
   std::map<std::string, sqlite3_stmt*, std::less<>> statements_;
 };
+
+// The file cannot be read or written, now at least: an error of this folder
+// that says nothing of what was to be stored.
+bool IsDatabaseError(const absl::Status& status);
 
 // The service's SQLite file: write-ahead log, synchronous=FULL, foreign keys
 // on. What Write committed survives a crash of the process and of the machine.

@@ -160,10 +160,9 @@ v1::Quota ToQuota(const scheduler::ProjectRecord& record,
   quota.set_queued_jobs(static_cast<int32_t>(state.WaitingOf(record.name)));
   for (const scheduler::LiveProject& project : state.projects()) {
     if (project.name != record.name) continue;
-    scheduler::ProjectUsage usage = project.usage;
-    usage.Advance(now, held.charge, held.gpus);
-    quota.set_usage(usage.record().fair);
-    quota.set_gpu_hours_used(usage.record().gpu_hours);
+    const scheduler::UsageRecord usage = state.UsageOf(project, now);
+    quota.set_usage(usage.fair);
+    quota.set_gpu_hours_used(usage.gpu_hours);
   }
   return quota;
 }

@@ -17,6 +17,16 @@ double ChargeOf(const Gang& gang, const ClusterStateOptions& options) {
   return Charge(AllOf(gang), policy);
 }
 
+void Hold(const LiveGang& gang, const ClusterStateOptions& options,
+          Holdings* held) {
+  held->gpus += gang.gang.gpus();
+  held->cpus += gang.gang.cpus();
+  ++held->jobs;
+  if (!gang.placed) return;
+  held->gpus_in_use += gang.gang.gpus();
+  held->charge += ChargeOf(gang.gang, options);
+}
+
 }  // namespace
 
 std::vector<NodeFacts> ClusterState::nodes() const {
@@ -58,19 +68,23 @@ int ClusterState::ProjectIndex(const std::string& name, absl::Time now) {
 Holdings ClusterState::HeldBy(const std::string& project) const {
   Holdings held;
   for (const auto& [name, gang] : gangs_) {
-    if (gang.project != project) continue;
-    held.gpus += gang.gang.gpus();
-    held.cpus += gang.gang.cpus();
-    ++held.jobs;
-    held.charge += ChargeOf(gang.gang, options_);
+    if (gang.project == project) Hold(gang, options_, &held);
   }
   return held;
+}
+
+UsageRecord ClusterState::UsageOf(const LiveProject& project,
+                                  absl::Time now) const {
+  const Holdings held = HeldBy(project.name);
+  ProjectUsage usage = project.usage;
+  usage.Advance(now, held.charge, held.gpus_in_use);
+  return usage.record();
 }
 
 void ClusterState::Settle(const std::string& project, absl::Time now) {
   const Holdings held = HeldBy(project);
   projects_[ProjectIndex(project, now)].usage.Advance(now, held.charge,
-                                                      held.gpus);
+                                                      held.gpus_in_use);
 }
 
 void ClusterState::Enqueue(std::shared_ptr<const WaitingJob> job,
@@ -112,6 +126,14 @@ void ClusterState::RemoveGang(const std::string& name, absl::Time now) {
   gangs_.erase(found);
 }
 
+void ClusterState::PlaceGang(const std::string& name, absl::Time now) {
+  LiveGang* gang = FindGang(name);
+  if (gang == nullptr || gang->placed) return;
+  Settle(gang->project, now);
+  gang->placed = true;
+  gang->start = now;
+}
+
 LiveGang* ClusterState::FindGang(const std::string& name) {
   const auto found = gangs_.find(name);
   return found == gangs_.end() ? nullptr : &found->second;
@@ -133,7 +155,7 @@ Picture::Picture(const ClusterState& state, absl::Time now) {
     node_index_[facts.name] = static_cast<int>(nodes_.size());
     nodes_.push_back({facts.name, facts.total, facts.total, facts.usable});
   }
-  AddGangs(state);
+  AddGangs(state, now);
   AddProjects(state, now);
   for (size_t i = 0; i < gangs_.size(); ++i) running_.push_back(&gangs_[i]);
   queues_ = state.waiting().queues();
@@ -144,7 +166,7 @@ Picture::Picture(const ClusterState& state, absl::Time now) {
   snapshot_ = {now, nodes_, projects_, queues_, claims_, running_};
 }
 
-void Picture::AddGangs(const ClusterState& state) {
+void Picture::AddGangs(const ClusterState& state, absl::Time now) {
   for (const LiveProject& project : state.projects()) {
     const int index = static_cast<int>(project_index_.size());
     project_index_[project.name] = index;
@@ -159,11 +181,13 @@ void Picture::AddGangs(const ClusterState& state) {
     gang.nodes = Indexed(live.nodes);
     gang.start = live.start;
     gang.expected_end =
-        live.stopping ? live.stop_by : live.start + live.time_limit;
+        live.stopping ? live.stop_by
+                      : (live.placed ? live.start : now) + live.time_limit;
     gang.estimated_end = live.estimated_end;
     gang.preemptible = live.preemptible && !live.stopping;
     gang.stopping = live.stopping;
-    gang.last_checkpoint = live.last_checkpoint;
+    // Nothing is lost with one that has not begun.
+    gang.last_checkpoint = live.placed ? live.last_checkpoint : now;
     for (const NodeRanks& at : gang.nodes) {
       Resources& free = nodes_[at.node].free;
       free.gpus = std::max(0, free.gpus - at.ranks * gang.per_rank.gpus);
@@ -176,14 +200,12 @@ void Picture::AddGangs(const ClusterState& state) {
 void Picture::AddProjects(const ClusterState& state, absl::Time now) {
   std::vector<Holdings> held(state.projects().size());
   for (const auto& [name, gang] : state.gangs()) {
-    Holdings& mine = held[project_index_[gang.project]];
-    mine.gpus += gang.gang.gpus();
-    mine.charge += ChargeOf(gang.gang, state.options());
+    Hold(gang, state.options(), &held[project_index_[gang.project]]);
   }
   for (const LiveProject& live : state.projects()) {
     const Holdings& mine = held[projects_.size()];
     ProjectUsage usage = live.usage;
-    usage.Advance(now, mine.charge, mine.gpus);
+    usage.Advance(now, mine.charge, mine.gpus_in_use);
     Project project;
     project.name = live.name;
     project.weight = live.weight;

@@ -43,6 +43,10 @@ struct LiveGang {
   JobClass job_class = JobClass::kNormal;  // at its start
   Gang gang;
   NamedPlacement nodes;
+  // False: it waits in the executor's own queue. Its nodes are kept for it, but
+  // it uses nothing yet, and its time has not begun.
+  bool placed = true;
+  // Of its processes; of its wait, for one that is not placed.
   absl::Time start;
   absl::Duration time_limit = absl::InfiniteDuration();
   absl::Time estimated_end = absl::InfiniteFuture();
@@ -72,12 +76,13 @@ struct LiveProject {
   ProjectUsage usage;
 };
 
-// What a project's gangs hold.
+// What a project's gangs hold, and what of it they use (LiveGang::placed).
 struct Holdings {
   int gpus = 0;
   int cpus = 0;
   int jobs = 0;
-  double charge = 0;  // in GPUs, as its share counts them
+  int gpus_in_use = 0;
+  double charge = 0;  // for what is in use, in GPUs as its share counts them
 };
 
 struct ClusterStateOptions {
@@ -113,6 +118,8 @@ class ClusterState {
   int ProjectIndex(const std::string& name, absl::Time now);
   const std::vector<LiveProject>& projects() const { return projects_; }
   Holdings HeldBy(const std::string& project) const;
+  // What the project has used until `now`.
+  UsageRecord UsageOf(const LiveProject& project, absl::Time now) const;
 
   void Enqueue(std::shared_ptr<const WaitingJob> job, absl::Time now);
   void Dequeue(const WaitingJob& job, absl::Time now);
@@ -128,6 +135,8 @@ class ClusterState {
   // is settled. Replaces one of the same name.
   void PutGang(LiveGang gang, absl::Time now);
   void RemoveGang(const std::string& name, absl::Time now);
+  // The gang has left the executor's queue: it starts now, and is charged for.
+  void PlaceGang(const std::string& name, absl::Time now);
   // As PutGang, for one that has held its nodes since the project's usage was
   // last settled: of an earlier server.
   void RestoreGang(LiveGang gang);
@@ -167,7 +176,7 @@ class Picture {
  private:
   Placement Indexed(const NamedPlacement& nodes) const;
   void AddProjects(const ClusterState& state, absl::Time now);
-  void AddGangs(const ClusterState& state);
+  void AddGangs(const ClusterState& state, absl::Time now);
 
   std::map<std::string, int> node_index_;
   std::vector<Node> nodes_;

@@ -37,6 +37,9 @@ std::vector<std::string> Migrations() {
       job TEXT NOT NULL UNIQUE,
       class INTEGER NOT NULL,
       nodes TEXT NOT NULL);
+  )sql",
+          R"sql(
+    ALTER TABLE gangs ADD COLUMN placed INTEGER NOT NULL DEFAULT 1;
   )sql"};
 }
 
@@ -92,9 +95,11 @@ absl::StatusOr<ProjectRecord> LoadProject(db::Connection& connection,
 
 absl::Status WriteGang(db::Connection& connection, const GangRecord& gang) {
   return connection.Execute(
-      "INSERT OR REPLACE INTO gangs VALUES(?, ?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO gangs(job, class, nodes, start, room_for, "
+      "stop_by, "
+      "placed) VALUES(?, ?, ?, ?, ?, ?, ?)",
       {gang.job, static_cast<int>(gang.job_class), ToText(gang.nodes),
-       gang.start, gang.room_for, gang.stop_by});
+       gang.start, gang.room_for, gang.stop_by, gang.placed});
 }
 
 absl::Status WriteUsage(db::Connection& connection, const std::string& project,
@@ -203,13 +208,13 @@ absl::StatusOr<std::vector<GangRecord>> ClusterStore::ListGangs() const {
   std::vector<GangRecord> gangs;
   RETORT_RETURN_IF_ERROR(db_->Read([&](db::Connection& connection) {
     return connection.Query(
-        "SELECT job, class, nodes, start, room_for, stop_by FROM gangs", {},
-        [&](const db::Row& row) -> absl::Status {
+        "SELECT job, class, nodes, start, room_for, stop_by, placed FROM gangs",
+        {}, [&](const db::Row& row) -> absl::Status {
           RETORT_ASSIGN_OR_RETURN(NamedPlacement nodes,
                                   ParseNodes(row.Text(2)));
           gangs.push_back({row.Text(0), static_cast<JobClass>(row.Int(1)),
                            std::move(nodes), row.Time(3), row.Text(4),
-                           row.Time(5)});
+                           row.Time(5), row.Int(6) != 0});
           return absl::OkStatus();
         });
   }));

@@ -34,6 +34,7 @@ struct GangRecord {
   absl::Time start;
   std::string room_for;  // empty: it has not
   absl::Time stop_by = absl::UnixEpoch();
+  bool placed = true;  // LiveGang::placed
 };
 
 struct ClaimRecord {

@@ -10,6 +10,7 @@
 #include "core/base/status_macros.h"
 #include "server/base/resource_name.h"
 #include "server/base/words.h"
+#include "server/db/database.h"
 #include "server/jobs/job_state.h"
 
 namespace retort::scheduler {
@@ -61,6 +62,11 @@ bool MayPass(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
 }
 
+bool IsFinal(const absl::Status& status) {
+  return status.ok() || absl::IsNotFound(status) ||
+         absl::IsFailedPrecondition(status);
+}
+
 void LogIfError(const std::string& name, const absl::Status& status) {
   if (!status.ok()) {
     RETORT_LOG(error, "{}: {}", name, std::string(status.message()));
@@ -78,13 +84,21 @@ std::string JobEnds::WhatNext(const std::string& name) const {
 }
 
 absl::Status JobEnds::Say(const std::string& name, const TaskEnded& ended) {
-  absl::Status status = ended.outcome() == TaskEnded::OUTCOME_SUCCEEDED
-                            ? Succeed(name, ended)
-                            : Stop(name, ended);
-  if (status.ok() || MayPass(status)) return status;
-  status = Fail(name, absl::StrCat("its result cannot be taken over: ",
-                                   status.message()));
-  return MayPass(status) ? status : absl::OkStatus();
+  const absl::Status status = ended.outcome() == TaskEnded::OUTCOME_SUCCEEDED
+                                  ? Succeed(name, ended)
+                                  : Stop(name, ended);
+  if (status.ok() || MayPass(status) || db::IsDatabaseError(status)) {
+    return status;
+  }
+  return Fail(name, absl::StrCat("its result cannot be taken over: ",
+                                 status.message()));
+}
+
+absl::Status JobEnds::LookForCheckpoints(const std::string& name) {
+  const absl::Status looked = store_->LookForCheckpoints(name);
+  if (db::IsDatabaseError(looked)) return looked;
+  LogIfError(name, looked);
+  return absl::OkStatus();
 }
 
 absl::Status JobEnds::Stop(const std::string& name, const TaskEnded& ended) {
@@ -204,8 +218,7 @@ absl::Status JobEnds::StoppedBy(const std::string& name,
 
 absl::Status JobEnds::Lost(const std::string& name, const std::string& cause,
                            const std::string& details) {
-  // The gang may have written one, and ended before it could say so.
-  LogIfError(name, store_->LookForCheckpoints(name));
+  RETORT_RETURN_IF_ERROR(LookForCheckpoints(name));
   const bool goes_on = HasCheckpoint(name);
   RETORT_ASSIGN_OR_RETURN(
       const jobs::JobRecord record,
@@ -262,7 +275,7 @@ absl::Status JobEnds::Requeue(const std::string& name,
 absl::Status JobEnds::Requeue(const std::string& name,
                               const std::string& reason,
                               const std::string& warning) {
-  LogIfError(name, store_->LookForCheckpoints(name));
+  RETORT_RETURN_IF_ERROR(LookForCheckpoints(name));
   return store_
       ->Update(name,
                [&](jobs::JobRecord& r, Events* events) {

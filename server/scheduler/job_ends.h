@@ -37,7 +37,8 @@ class JobEnds {
           jobs::JobStore* store, jobs::ModelLookup* models)
       : options_(options), clock_(clock), store_(store), models_(models) {}
 
-  // The last word of its rank 0, which is not in the store yet.
+  // The last word of its rank 0, which is not in the store yet. A result that
+  // is no good is its failure.
   absl::Status Say(const std::string& name,
                    const internal::v1::TaskEnded& ended);
   absl::Status Fail(const std::string& name, const std::string& reason);
@@ -66,6 +67,9 @@ class JobEnds {
 
  private:
   bool HasCheckpoint(const std::string& name) const;
+  // The gang may have written one, and ended before it could say so. An error
+  // of the store is returned, of the files logged.
+  absl::Status LookForCheckpoints(const std::string& name);
   absl::Status Succeed(const std::string& name,
                        const internal::v1::TaskEnded& ended);
   absl::Status Stop(const std::string& name,
@@ -90,6 +94,11 @@ class JobEnds {
 // Errors that pass by themselves or once an operator has made room: no reason
 // to throw work away.
 bool MayPass(const absl::Status& status);
+
+// The store has the change, or will never take it: there is no such job any
+// more, or its state has no such arrow. After any other error, whatever it is,
+// the store does not know what has become of the job, and is to be told again.
+bool IsFinal(const absl::Status& status);
 
 // For what nobody else hears of.
 void LogIfError(const std::string& name, const absl::Status& status);

@@ -25,6 +25,7 @@ GangRecord RecordOf(const LiveGang& gang) {
   record.job = gang.name;
   record.job_class = gang.job_class;
   record.nodes = gang.nodes;
+  record.placed = gang.placed;
   record.start = gang.start;
   record.room_for = gang.room_for;
   if (!gang.room_for.empty()) record.stop_by = gang.stop_by;
@@ -154,17 +155,27 @@ void LiveCluster::Forget(const std::string& job) {
   WriteDown(change);
 }
 
+LiveGang LiveCluster::NewGang(const WaitingJob& job) const {
+  LiveGang gang = ToGang(job, clock_->Now());
+  gang.placed = !options_.executor_queues;
+  return gang;
+}
+
 void LiveCluster::FollowGang(const jobs::JobRecord& record,
                              ClusterStore::Change* change) {
   const std::string& name = record.job.name();
   const absl::Time now = clock_->Now();
   LiveGang* gang = state_.FindGang(name);
   if (gang == nullptr) {
-    LiveGang found = ToGang(ToWaiting(record), now);
+    LiveGang found = NewGang(ToWaiting(record));
     const auto stored = stored_gangs_.find(name);
     if (stored != stored_gangs_.end()) {
       found.job_class = stored->second.job_class;
-      found.start = stored->second.start;
+      // One that runs is placed, should the note of it have failed.
+      const bool runs = record.running_since != absl::InfinitePast();
+      found.placed = stored->second.placed || runs;
+      found.start = stored->second.placed || !runs ? stored->second.start
+                                                   : record.running_since;
       found.nodes = stored->second.nodes;
       found.room_for = stored->second.room_for;
       found.stopping = !found.room_for.empty();
@@ -255,6 +266,19 @@ void LiveCluster::SetEstimatedEnd(const std::string& job, absl::Time time) {
   if (gang != nullptr && gang->preemptible) gang->estimated_end = time;
 }
 
+void LiveCluster::Place(const std::string& job) {
+  ClusterStore::Change change;
+  {
+    absl::MutexLock lock(&mutex_);
+    const LiveGang* gang = state_.FindGang(job);
+    if (gang == nullptr || gang->placed) return;
+    state_.PlaceGang(job, clock_->Now());
+    change.gangs.push_back(RecordOf(*gang));
+    NoteUsage(gang->project, &change);
+  }
+  WriteDown(change);
+}
+
 void LiveCluster::Moved(const std::string& job,
                         const std::vector<std::string>& nodes) {
   ClusterStore::Change change;
@@ -301,18 +325,15 @@ ClusterStore::Change LiveCluster::ChangeFor(const Plan& plan) const {
   for (const Plan::Start& start : plan.start) {
     const auto job = waiting_.find(start.job);
     if (job == waiting_.end()) continue;
-    LiveGang gang = ToGang(*job->second, now);
+    LiveGang gang = NewGang(*job->second);
     gang.job_class = start.job_class;
     gang.nodes = start.nodes;
     change.gangs.push_back(RecordOf(gang));
     change.gone_claims.push_back(start.job);
     // What was used until now, by what ran until now.
-    const Holdings held = state_.HeldBy(gang.project);
     for (const LiveProject& project : state_.projects()) {
       if (project.name != gang.project) continue;
-      ProjectUsage usage = project.usage;
-      usage.Advance(now, held.charge, held.gpus);
-      change.usage[gang.project] = usage.record();
+      change.usage[gang.project] = state_.UsageOf(project, now);
     }
   }
   for (const Plan::Stop& stop : plan.stop) {
@@ -335,7 +356,7 @@ void LiveCluster::Apply(const Plan& plan) {
   for (const Plan::Start& start : plan.start) {
     const auto found = waiting_.find(start.job);
     if (found == waiting_.end()) continue;
-    LiveGang gang = ToGang(*found->second, now);
+    LiveGang gang = NewGang(*found->second);
     gang.job_class = start.job_class;
     gang.nodes = start.nodes;
     const auto claim = FindClaim(&claims, start.job);

@@ -26,6 +26,9 @@ struct LiveClusterOptions {
   PolicyOptions policy;
   // Of what projects have used.
   absl::Duration half_life = absl::Hours(24);
+  // The executor has a queue of its own: a gang that is given to it is placed
+  // (LiveGang::placed) when Place() says so. Otherwise it is at once.
+  bool executor_queues = false;
 };
 
 // A decision by name, which holds without the snapshot.
@@ -95,6 +98,8 @@ class LiveCluster {
   // has to do, and not of one phase: of others nothing is noted.
   void SetEstimatedEnd(const std::string& job, absl::Time time)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // It does not wait in the executor's queue, or not any more. May be repeated.
+  void Place(const std::string& job) ABSL_LOCKS_EXCLUDED(mutex_);
   // An executor that places gangs by itself says where this one is.
   void Moved(const std::string& job, const std::vector<std::string>& nodes)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -132,6 +137,8 @@ class LiveCluster {
   ClusterStore* store() const { return store_; }
 
  private:
+  // As it is given to the executor now.
+  LiveGang NewGang(const WaitingJob& job) const;
   // Each adds what is to be written to `change`.
   void FollowGang(const jobs::JobRecord& record, ClusterStore::Change* change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -295,16 +295,26 @@ void RunningJobs::PublishRanks(const std::string& name, const Entry& entry) {
 void RunningJobs::Settle(const std::string& name,
                          std::function<absl::Status()> settle) {
   const absl::Status status = settle();
-  LogIfError(name, status);
   // A server that stops leaves it to the next one, which finds the job without
   // a gang.
-  if (!MayPass(status) || stopping_) {
+  if (IsFinal(status) || stopping_) {
+    LogIfError(name, status);
     running_.erase(name);
     return;
   }
   Entry& entry = running_[name];
+  NotStored(name, status, &entry);
   entry.settle = std::move(settle);
   SetLimit(&entry, Entry::Limit::kSettle, options_.settle_interval);
+}
+
+void RunningJobs::NotStored(const std::string& name, const absl::Status& status,
+                            Entry* entry) {
+  if (entry->not_stored == status) return;
+  entry->not_stored = status;
+  RETORT_LOG(error,
+             "{}: its end cannot be written down, and is tried again: {}", name,
+             std::string(status.message()));
 }
 
 void RunningJobs::KillBecause(const std::string& name, Entry* entry,

@@ -105,6 +105,11 @@ class RunningJobs {
 
   // Whether the job has a gang, and when one that lost it may start again.
   bool Has(const std::string& name) const { return running_.count(name) > 0; }
+  // It has one, which is in the executor's own queue.
+  bool Waits(const std::string& name) const {
+    const auto found = running_.find(name);
+    return found != running_.end() && found->second.waiting;
+  }
   absl::Time NotBefore(const std::string& name) const {
     return ends_.NotBefore(name);
   }
@@ -137,6 +142,8 @@ class RunningJobs {
     // There is no process any more, and the store could not be told yet what
     // that means for the job. Called until it could.
     std::function<absl::Status()> settle;
+    // Why the store could not be told of its end, as logged last.
+    absl::Status not_stored;
     // A time limit, and what it is for.
     enum class Limit {
       kNone,
@@ -210,8 +217,11 @@ class RunningJobs {
   std::function<absl::Status()> WhatBecame(const std::string& name,
                                            const Entry& entry);
   // Tells the store what has become of a job without a gang, now or, if the
-  // store has no room, as soon as it has. Ends the entry, if there is one.
+  // store cannot take it, as soon as it can. Ends the entry, if there is one.
   void Settle(const std::string& name, std::function<absl::Status()> settle);
+  // Logs the error, unless it is the same as last time.
+  void NotStored(const std::string& name, const absl::Status& status,
+                 Entry* entry);
 
   // What the executor and the metrics call workers of jobs.
   static constexpr char kRole[] = "task";

@@ -75,9 +75,10 @@ void RunningJobs::AssignRanks(const std::string& name, Entry* entry,
   if (ranks.empty()) return;
   absl::StatusOr<internal::v1::Assignment> assignment = MakeAssignment(record);
   if (!assignment.ok()) {
-    LogIfError(name,
-               ends_.Fail(name, std::string(assignment.status().message())));
-    entry->ended = true;
+    const absl::Status failed =
+        ends_.Fail(name, std::string(assignment.status().message()));
+    LogIfError(name, failed);
+    entry->ended = IsFinal(failed);
     KillBecause(name, entry, "its job cannot be done");
     return;
   }
@@ -280,14 +281,15 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
     }
     status = ends_.Say(name, said);
   }
-  if (!status.ok()) {
+  if (!IsFinal(status)) {
     // Not acknowledged: the worker says it again with its next stream.
-    LogIfError(name, status);
+    NotStored(name, status, entry);
     if (entry->ranks.session(0) != nullptr) {
       entry->ranks.session(0)->Close(absl::UnavailableError(status.message()));
     }
     return;
   }
+  LogIfError(name, status);
   entry->ended = true;
   entry->ranks.SetEnded(0);
   Acknowledge(entry->ranks.session(0));
@@ -314,13 +316,14 @@ void RunningJobs::RankEnded(const std::string& name, Entry* entry, int rank,
       absl::StrCat(entry->ranks.Describe(rank), ": ", ended.reason());
   if (fails) {
     const absl::Status status = ends_.Fail(name, why);
-    LogIfError(name, status);
-    if (MayPass(status)) {
+    if (!IsFinal(status)) {
+      NotStored(name, status, entry);
       if (session != nullptr) {
         session->Close(absl::UnavailableError(status.message()));
       }
       return;
     }
+    LogIfError(name, status);
   }
   entry->ranks.SetEnded(rank);
   Acknowledge(session);
@@ -364,10 +367,8 @@ void RunningJobs::Finish(const std::string& name, Entry* entry) {
     }
   }
   if (entry->ended) {
-    if (entry->exit.has_value()) {
-      LogIfError(name, ends_.StoppedBy(name, *entry->exit));
-    }
-    running_.erase(name);
+    const executor::ExitStatus exit = *entry->exit;
+    Settle(name, [this, name, exit] { return ends_.StoppedBy(name, exit); });
     return;
   }
   Settle(name, WhatBecame(name, *entry));

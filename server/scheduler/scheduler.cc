@@ -42,6 +42,12 @@ std::vector<NodeFacts> ToFacts(const std::vector<executor::NodeInfo>& nodes) {
   return facts;
 }
 
+LiveClusterOptions WithQueueOf(const executor::Executor& executor,
+                               LiveClusterOptions options) {
+  options.executor_queues = executor.has_queue();
+  return options;
+}
+
 // One project does not learn the names of another's jobs.
 std::string WhyStops(const std::string& victim, const std::string& job) {
   const auto of_victim = service::ParseName(service::kJobs, victim);
@@ -129,7 +135,7 @@ Scheduler::Scheduler(const SchedulerOptions& options, base::Clock* clock,
       executor_(executor),
       metrics_(metrics),
       news_(std::make_shared<News>(this)),
-      cluster_(options.cluster, clock, cluster_store),
+      cluster_(WithQueueOf(*executor, options.cluster), clock, cluster_store),
       running_(options.running, clock, store, models, executor, metrics) {
   cluster_.SetNodes(ToFacts(executor_->Nodes()));
   store_->feed()->Listen(news_);
@@ -254,23 +260,31 @@ absl::Time Scheduler::RunOnce() {
 void Scheduler::FollowJobs() {
   cluster_.SetNodes(ToFacts(executor_->Nodes()));
   std::set<std::string> changed = news_->Take();
-  changed.merge(std::exchange(unread_, {}));
+  changed.insert(unread_.begin(), unread_.end());
   for (const std::string& name : cluster_.Gangs()) {
-    if (!running_.Has(name)) changed.insert(name);
+    if (!running_.Has(name)) {
+      changed.insert(name);
+    } else if (!running_.Waits(name)) {
+      cluster_.Place(name);
+    }
   }
   for (const std::string& name : changed) FollowJob(name);
 }
 
 void Scheduler::FollowJob(const std::string& name) {
   const absl::StatusOr<jobs::JobRecord> record = store_->Get(name);
+  if (!record.ok() && !absl::IsNotFound(record.status())) {
+    if (unread_.insert(name).second) {
+      RETORT_LOG(error, "{} cannot be read, and is tried again: {}", name,
+                 record.status().ToString());
+    }
+    return;
+  }
+  unread_.erase(name);
   if (record.ok()) {
     cluster_.Follow(*record, running_.Has(name), running_.NotBefore(name));
-  } else if (absl::IsNotFound(record.status())) {
-    cluster_.Forget(name);
   } else {
-    RETORT_LOG(error, "{} cannot be read: {}", name,
-               record.status().ToString());
-    unread_.insert(name);
+    cluster_.Forget(name);
   }
 }
 

@@ -25,6 +25,10 @@ class FakeExecutor : public executor::Executor {
       : links_(links) {}
 
   std::string name() const override { return "fake"; }
+  bool has_queue() const override {
+    absl::MutexLock lock(&mutex_);
+    return has_queue_;
+  }
 
   // Handles are "fake 1", "fake 2", ... in the order of the starts.
   absl::StatusOr<std::string> Start(const executor::GangSpec& spec) override {
@@ -74,6 +78,10 @@ class FakeExecutor : public executor::Executor {
   using Incarnations = std::vector<std::pair<std::string, int64_t>>;
 
   // For the test.
+  void SetHasQueue(bool has_queue) {
+    absl::MutexLock lock(&mutex_);
+    has_queue_ = has_queue;
+  }
   void SetStartError(absl::Status error) {
     absl::MutexLock lock(&mutex_);
     start_error_ = std::move(error);
@@ -108,6 +116,7 @@ class FakeExecutor : public executor::Executor {
  private:
   executor::WorkerLinks* const links_;
   mutable absl::Mutex mutex_;
+  bool has_queue_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status start_error_ ABSL_GUARDED_BY(mutex_);
   std::vector<executor::NodeInfo> nodes_ ABSL_GUARDED_BY(mutex_) = {
       {"fake", 2, 0, true, ""}};

@@ -109,8 +109,23 @@ TEST_F(DatabaseTest, LeavesNothingOfAMigrationThatFails) {
 TEST_F(DatabaseTest, SaysWhenAUniqueIndexRefuses) {
   ASSERT_THAT(Execute("CREATE TABLE t(a UNIQUE)"), IsOk());
   ASSERT_THAT(Execute("INSERT INTO t VALUES(1)"), IsOk());
-  EXPECT_THAT(Execute("INSERT INTO t VALUES(1)"),
-              StatusIs(absl::StatusCode::kAlreadyExists));
+  const absl::Status refused = Execute("INSERT INTO t VALUES(1)");
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kAlreadyExists));
+  // That is no fault of the file's.
+  EXPECT_FALSE(IsDatabaseError(refused));
+}
+
+TEST_F(DatabaseTest, KnowsWhatIsAFaultOfTheFile) {
+  ASSERT_THAT(Execute("CREATE TABLE t(a)"), IsOk());
+  ASSERT_THAT(db_->Read([](Connection& connection) {
+    return connection.Execute("PRAGMA query_only = ON");
+  }),
+              IsOk());
+  const absl::Status refused = Execute("INSERT INTO t VALUES(1)");
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_TRUE(IsDatabaseError(refused));
+  EXPECT_FALSE(IsDatabaseError(absl::OkStatus()));
+  EXPECT_FALSE(IsDatabaseError(absl::DataLossError("a hash is another")));
 }
 
 TEST_F(DatabaseTest, SaysWhenTheDatabaseIsFull) {

@@ -73,6 +73,26 @@ TEST_F(ClusterStateTest, AProjectIsChargedForWhatItHolds) {
   EXPECT_DOUBLE_EQ(project(absl::Hours(5)).quota.used_gpu_hours, 4);
 }
 
+TEST_F(ClusterStateTest, AGangInTheExecutorsQueueKeepsItsRoomAndUsesNothing) {
+  LiveGang gang = Gang("a", 4, {{"n1", 4}});
+  gang.placed = false;
+  gang.time_limit = absl::Hours(2);
+  state_.PutGang(gang, kNow);
+  const absl::Time placed = kNow + absl::Hours(48);
+  const Picture waits(state_, placed);
+  EXPECT_EQ(waits.snapshot().nodes[0].free.gpus, 4);
+  EXPECT_EQ(waits.snapshot().running[0]->expected_end, placed + absl::Hours(2));
+  EXPECT_EQ(waits.snapshot().running[0]->last_checkpoint, placed);
+  EXPECT_EQ(waits.snapshot().projects[0].usage, 0);
+  EXPECT_EQ(waits.snapshot().projects[0].quota.used_gpu_hours, 0);
+  state_.PlaceGang("a", placed);
+  state_.PlaceGang("a", placed + absl::Minutes(30));  // said again
+  const Picture runs(state_, placed + absl::Hours(1));
+  EXPECT_EQ(runs.snapshot().running[0]->start, placed);
+  EXPECT_EQ(runs.snapshot().running[0]->expected_end, placed + absl::Hours(2));
+  EXPECT_DOUBLE_EQ(runs.snapshot().projects[0].quota.used_gpu_hours, 4);
+}
+
 TEST_F(ClusterStateTest, CpuSlotsAreChargedWhereTheyWeighMore) {
   LiveGang gang = Gang("a", 1, {{"n1", 1}});
   gang.gang.per_rank = {0, 32};

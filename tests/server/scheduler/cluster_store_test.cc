@@ -87,6 +87,7 @@ TEST_F(ClusterStoreTest, KeepsGangsClaimsAndDrainedNodes) {
   gang.room_for = "c";
   gang.stop_by = kNow + absl::Minutes(2);
   change.gangs = {gang, {"b", JobClass::kLow, {{"n1", 1}}, kNow}};
+  change.gangs[1].placed = false;
   change.claims = {{"d", JobClass::kNormal, {{"n2", 1}}},
                    {"c", JobClass::kHigh, {{"n1", 4}}}};
   ASSERT_THAT(store_->Write(change), IsOk());
@@ -98,6 +99,8 @@ TEST_F(ClusterStoreTest, KeepsGangsClaimsAndDrainedNodes) {
   EXPECT_EQ(gangs[0].job_class, JobClass::kHigh);
   EXPECT_EQ(gangs[0].room_for, "c");
   EXPECT_EQ(gangs[0].stop_by, gang.stop_by);
+  EXPECT_TRUE(gangs[0].placed);
+  EXPECT_FALSE(gangs[1].placed);
   EXPECT_EQ((*store_->ListClaims())[0].job, "d");
   EXPECT_THAT(*store_->ListDrained(), ElementsAre(Pair("n2", "new disks")));
   ClusterStore::Change gone;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/file.h"
 #include "tests/support/captured_log.h"
 #include "tests/support/fake_clock.h"
@@ -21,9 +22,11 @@ using internal::v1::AttachRequest;
 using internal::v1::Control;
 using ::retort::testing::FakeWorkerSession;
 using ::retort::testing::IsOk;
+using ::retort::testing::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::Optional;
 using ::testing::SizeIs;
 using J = v1::Job;
 using Ended = internal::v1::TaskEnded;
@@ -44,13 +47,13 @@ class RunningJobsTest : public ::testing::Test {
                                              store_.get(), &models_, &executor_,
                                              &metrics_);
   }
-  void Create(int ranks, absl::Duration time_limit = absl::ZeroDuration()) {
+  void Create(int ranks, absl::Duration time_limit = absl::ZeroDuration(),
+              const std::string& teacher = "projects/default/models/t") {
     jobs::NewJob job;
     job.project = "default";
     job.job_id = "a";
     v1::JobSpec* spec = job.job.mutable_spec();
-    spec->mutable_estimate_preconditioning()->set_teacher(
-        "projects/default/models/t");
+    spec->mutable_estimate_preconditioning()->set_teacher(teacher);
     spec->mutable_resources()->set_cpu_threads(2);
     spec->mutable_resources()->set_world_size(ranks);
     if (time_limit > absl::ZeroDuration()) {
@@ -122,6 +125,19 @@ class RunningJobsTest : public ::testing::Test {
       absl::StrAppend(&text, event.event().message(), "\n");
     }
     return text;
+  }
+  // The database's file cannot be written, or can again.
+  void SetReadOnly(bool read_only) {
+    ASSERT_THAT(db_->Read([&](db::Connection& connection) {
+      return connection.Execute(
+          absl::StrCat("PRAGMA query_only = ", read_only ? "ON" : "OFF"));
+    }),
+                IsOk());
+  }
+  // So much later, what is due is done.
+  void Later(absl::Duration time) {
+    clock_.Advance(time);
+    running_->CheckTimeLimits();
   }
   Control::Action LastAction(int rank) {
     return sessions_[rank]->sent().back().control().action();
@@ -582,6 +598,101 @@ TEST_F(RunningJobsTest, NamesTheRankThatTookTheGangWithIt) {
   Exit({.signal = 11, .rank = 1, .node = "n"});
   EXPECT_THAT(Events(), HasSubstr("worker lost: rank 1 on n: killed by signal "
                                   "11 (Segmentation fault)"));
+}
+
+TEST_F(RunningJobsTest, AnEndThatCannotBeStoredIsNotAcknowledged) {
+  StartPair();
+  SetReadOnly(true);
+  End(0, Ended::OUTCOME_SUCCEEDED, "");
+  EXPECT_EQ(Job().state(), J::STATE_RUNNING);
+  EXPECT_FALSE(sessions_[0]->sent().back().has_acknowledged());
+  EXPECT_THAT(sessions_[0]->closed(),
+              Optional(StatusIs(absl::StatusCode::kUnavailable)));
+  SetReadOnly(false);
+  Attach(0, /*resumed=*/true);
+  End(0, Ended::OUTCOME_SUCCEEDED, "");
+  EXPECT_EQ(Job().state(), J::STATE_SUCCEEDED);
+  EXPECT_TRUE(sessions_[0]->sent().back().has_acknowledged());
+}
+
+TEST_F(RunningJobsTest, AResultIsNotGivenUpForAnErrorOfTheDatabase) {
+  StartPair();
+  AttachRequest message;
+  message.mutable_ended()->set_outcome(Ended::OUTCOME_SUCCEEDED);
+  message.mutable_ended()->add_model_dirs("model");
+  models_.FailAdoptWith(absl::DataLossError("database: disk I/O error"));
+  Say(0, message);
+  EXPECT_EQ(Job().state(), J::STATE_RUNNING);
+  models_.FailAdoptWith(absl::DataLossError("its hash is another"));
+  Say(0, message);
+  EXPECT_EQ(Job().state(), J::STATE_FAILED);
+  EXPECT_THAT(Job().state_reason(), HasSubstr("its hash is another"));
+}
+
+TEST_F(RunningJobsTest, AFailureOfARankThatCannotBeStoredIsNotAcknowledged) {
+  StartPair();
+  SetReadOnly(true);
+  End(1, Ended::OUTCOME_FAILED, "no");
+  EXPECT_FALSE(sessions_[1]->sent().back().has_acknowledged());
+  EXPECT_THAT(executor_.killed(), IsEmpty());
+  SetReadOnly(false);
+  End(1, Ended::OUTCOME_FAILED, "no");
+  EXPECT_TRUE(sessions_[1]->sent().back().has_acknowledged());
+  EXPECT_EQ(Job().state(), J::STATE_FAILED);
+}
+
+TEST_F(RunningJobsTest, ALossThatCannotBeStoredIsTriedAgainAndSaidOnce) {
+  const retort::testing::CapturedLog log;
+  StartPair();
+  SetReadOnly(true);
+  Exit({.signal = 9});
+  for (int i = 0; i < 3; ++i) Later(absl::Seconds(5));
+  EXPECT_TRUE(running_->Has(kName));
+  EXPECT_EQ(Job().state(), J::STATE_RUNNING);
+  const std::vector<std::string> said =
+      absl::StrSplit(log.text(), "cannot be written down");
+  EXPECT_THAT(said, SizeIs(2));
+  SetReadOnly(false);
+  Later(absl::Seconds(5));
+  EXPECT_FALSE(running_->Has(kName));
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+}
+
+TEST_F(RunningJobsTest, ACancelThatCannotBeStoredIsTriedAgain) {
+  StartPair();
+  End(0, Ended::OUTCOME_STOPPED, "SIGTERM");
+  ASSERT_EQ(Job().state(), J::STATE_QUEUED);
+  SetReadOnly(true);
+  Exit({.words = "Slurm: CANCELLED", .cancelled = true});
+  EXPECT_TRUE(running_->Has(kName));
+  SetReadOnly(false);
+  Later(absl::Seconds(5));
+  EXPECT_FALSE(running_->Has(kName));
+  EXPECT_EQ(Job().state(), J::STATE_CANCELLED);
+}
+
+TEST_F(RunningJobsTest, AJobThatCannotBeDoneIsNotForgottenByADatabaseError) {
+  Create(1, absl::ZeroDuration(), "projects/default/models/gone");
+  Start();
+  ASSERT_THAT(db_->Write([](db::Connection& connection) {
+    return connection.Execute(absl::StrCat(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON jobs WHEN NEW.state = ",
+        static_cast<int>(J::STATE_FAILED),
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"));
+  }),
+              IsOk());
+  Attach(0);
+  EXPECT_THAT(executor_.killed(), SizeIs(1));
+  Exit({.signal = 9});
+  EXPECT_EQ(Job().state(), J::STATE_QUEUED);
+}
+
+TEST_F(RunningJobsTest, TheEndOfAJobThatIsGoneIsNotTriedAgain) {
+  StartPair();
+  End(1, Ended::OUTCOME_FAILED, "no");
+  ASSERT_THAT(store_->Delete(kName, ""), IsOk());
+  running_->Exited(kName, 1, {.cancelled = true});
+  EXPECT_FALSE(running_->Has(kName));
 }
 
 }  // namespace

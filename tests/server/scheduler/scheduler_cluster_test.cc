@@ -146,6 +146,20 @@ class SchedulerClusterTest : public ::testing::Test {
     const Picture picture(state, clock_.Now());
     return *Explain(picture.snapshot(), scheduler_->cluster()->policy(), name);
   }
+  // What the project "default" has used this month.
+  double GpuHours() {
+    const ClusterState state = scheduler_->cluster()->Copy();
+    const Picture picture(state, clock_.Now());
+    return picture.snapshot().projects[0].quota.used_gpu_hours;
+  }
+  // The executor says that a gang waits in its queue, or where it is.
+  void Place(const std::string& name, bool waiting) {
+    scheduler_->OnPlacement(name, Epoch(name),
+                            {waiting, waiting ? "Slurm: Resources" : "",
+                             waiting ? std::vector<std::string>()
+                                     : std::vector<std::string>{"n2"}});
+    scheduler_->RunOnce();
+  }
   NamedPlacement PlaceOf(const std::string& name) {
     const ClusterState state = scheduler_->cluster()->Copy();
     const auto found = state.gangs().find(name);
@@ -337,6 +351,77 @@ TEST_F(SchedulerClusterTest, AnExecutorMaySayThatAGangIsElsewhere) {
   scheduler_->OnPlacement(a, 1, {false, "", {"n1", "n2"}});
   scheduler_->RunOnce();
   EXPECT_THAT(PlaceOf(a), ElementsAre(Pair("n1", 1), Pair("n2", 1)));
+}
+
+TEST_F(SchedulerClusterTest, WhatWaitsInTheExecutorsQueueIsNotCharged) {
+  executor_.SetHasQueue(true);
+  Restart();
+  const std::string a = Create("a", 2);
+  scheduler_->RunOnce();
+  Place(a, /*waiting=*/true);
+  clock_.Advance(absl::Hours(24));
+  EXPECT_EQ(GpuHours(), 0);
+  // The next server knows that, too.
+  executor_.SetAlive("fake 1");
+  Restart();
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Hours(24));
+  EXPECT_EQ(GpuHours(), 0);
+  Place(a, /*waiting=*/false);
+  EXPECT_THAT(PlaceOf(a), ElementsAre(Pair("n2", 2)));
+  clock_.Advance(absl::Hours(1));
+  EXPECT_DOUBLE_EQ(GpuHours(), 2);
+}
+
+TEST_F(SchedulerClusterTest, WhatIsPlacedStaysSoOverARestart) {
+  executor_.SetHasQueue(true);
+  executor_.SetAlive("fake 1");
+  Restart();
+  const std::string a = Create("a", 2);
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Hours(1));
+  Place(a, /*waiting=*/false);
+  clock_.Advance(absl::Hours(1));
+  // It has its place, but its ranks have not come yet.
+  Restart();
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Hours(1));
+  EXPECT_DOUBLE_EQ(GpuHours(), 4);
+  Place(a, /*waiting=*/false);
+  Attach(a, 2);
+  Restart();
+  EXPECT_DOUBLE_EQ(GpuHours(), 4);
+  Attach(a, 2, /*resumed=*/true);
+  clock_.Advance(absl::Hours(1));
+  EXPECT_DOUBLE_EQ(GpuHours(), 6);
+  Exit(a);
+  clock_.Advance(absl::Hours(1));
+  EXPECT_DOUBLE_EQ(GpuHours(), 6);
+}
+
+TEST_F(SchedulerClusterTest, AGangWhoseRanksComeIsPlacedWhateverWasSaid) {
+  executor_.SetHasQueue(true);
+  Restart();
+  const std::string a = Create("a", 2);
+  scheduler_->RunOnce();
+  clock_.Advance(absl::Hours(1));
+  Attach(a, 2);
+  clock_.Advance(absl::Hours(1));
+  EXPECT_DOUBLE_EQ(GpuHours(), 2);
+}
+
+TEST_F(SchedulerClusterTest, AGangThatRunsIsPlacedThoughTheNoteOfItIsLost) {
+  executor_.SetHasQueue(true);
+  Restart();
+  const std::string a = Running("a", 2);
+  ClusterStore::Change lost;
+  lost.gangs = *cluster_store_->ListGangs();
+  lost.gangs[0].placed = false;
+  ASSERT_THAT(cluster_store_->Write(lost), IsOk());
+  clock_.Advance(absl::Hours(1));
+  executor_.SetAlive("fake 1");
+  Restart();
+  EXPECT_DOUBLE_EQ(GpuHours(), 2);
 }
 
 TEST_F(SchedulerClusterTest, AShortJobPassesOneThatWaitsForALongOne) {
