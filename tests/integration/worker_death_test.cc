@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "tests/integration/training_run.h"
 
 namespace retort::testing {
@@ -21,6 +22,12 @@ using ::testing::HasSubstr;
 
 using WorkerDeathTest = TrainingRunTest;
 
+std::string LastLine(const std::string& log) {
+  const std::vector<std::string> lines =
+      absl::StrSplit(log, '\n', absl::SkipWhitespace());
+  return lines.empty() ? "no log" : lines.back();
+}
+
 TEST_F(WorkerDeathTest, KilledWorkerIsReplacedByOneThatResumes) {
   StartRun();
   kill(service_.AwaitWorker("run"), SIGKILL);
@@ -32,6 +39,46 @@ TEST_F(WorkerDeathTest, KilledWorkerIsReplacedByOneThatResumes) {
                     HasSubstr("its last log lines")));
   EXPECT_THAT(service_.HttpGet("/metrics"),
               HasSubstr("retort_worker_failures_total{role=\"task\"} 1"));
+}
+
+// docs/reliability.md, "Tries".
+TEST_F(WorkerDeathTest, JobWhoseWorkerIsKilledAgainAndAgainFailsInTheEnd) {
+  service_.Start();
+  // No checkpoint ever comes of it.
+  service_.Submit("run", TinyTeacher(data_->path(), 100000000, 100000000));
+  pid_t killed = 0;
+  for (int attempt = 1; attempt <= 4; ++attempt) {
+    json job;
+    ASSERT_TRUE(PollUntil(ServiceProcess::kPatience,
+                          [&] {
+                            job = service_.Job("run");
+                            return job["state"] == "STATE_RUNNING" &&
+                                   job["attempts"] == attempt &&
+                                   job.contains("ranks") &&
+                                   job["ranks"][0].contains("pid");
+                          }))
+        << job << service_.log();
+    const pid_t worker = service_.WorkerOf("jobs", "run");
+    ASSERT_NE(worker, 0);
+    ASSERT_NE(worker, killed);
+    kill(killed = worker, SIGKILL);
+  }
+  ASSERT_EQ(service_.AwaitEnd("run"), "FAILED");
+  EXPECT_TRUE(service_.CheckpointsOnDisk("run").empty());
+  EXPECT_THAT(
+      service_.Job("run")["state_reason"].get<std::string>(),
+      AllOf(ContainsRegex("worker lost: killed by signal 9 .Killed., 4 times "
+                          "in a row without a new checkpoint; its last "
+                          "log lines:"),
+            HasSubstr(LastLine(WorkerLog()))));
+  const std::string events = service_.Events("run");
+  for (int tries = 1; tries <= 3; ++tries) {
+    EXPECT_THAT(events,
+                ContainsRegex(absl::StrCat(
+                    "killed by signal 9.*starts again, try ", tries, " of 3")));
+  }
+  EXPECT_THAT(service_.HttpGet("/metrics"),
+              HasSubstr("retort_worker_failures_total{role=\"task\"} 4"));
 }
 
 TEST_F(WorkerDeathTest, StudentIsResumedBitForBitToo) {
