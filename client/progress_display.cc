@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/names.h"
 #include "client/output.h"
 #include "client/spec_file.h"
-#include "client/names.h"
 #include "client/terminal.h"
 
 namespace retort::client {
