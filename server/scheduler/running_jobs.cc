@@ -122,7 +122,7 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   spec.threads = resources.cpu_threads();
   spec.gpus = resources.gpus();
   spec.max_ranks_per_node = resources.max_ranks_per_node();
-  spec.time_limit = TimeLeft(record);
+  spec.time_limit = std::max(TimeLeft(record), absl::ZeroDuration());
   spec.slurm = resources.slurm();
   spec.log_path = dir.log_path();
   spec.token = token;

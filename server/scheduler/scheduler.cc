@@ -93,7 +93,7 @@ absl::Status CheckMayResume(const jobs::JobRecord& record,
       absl::StrCat(
           " and has run for all of its time_limit of ",
           absl::FormatDuration(limit),
-          "; to go on, clone it with a larger one: `retort jobs clone ", name,
+          "; to go on, clone it with a longer one: `retort jobs clone ", name,
           from, " --set spec.resources.time_limit=...`"));
 }
 

@@ -737,7 +737,7 @@ TEST_F(SchedulerTest, ResumesNothingThatHasUsedUpItsTimeLimit) {
   EXPECT_THAT(
       refused,
       StatusIs(absl::StatusCode::kFailedPrecondition,
-               HasSubstr("time_limit of 2h; to go on, clone it with a larger "
+               HasSubstr("time_limit of 2h; to go on, clone it with a longer "
                          "one: `retort jobs clone projects/default/jobs/a "
                          "--from-step 9 --set spec.resources.time_limit=")));
   EXPECT_EQ(service::ReasonOf(refused), v1::ERROR_REASON_STATE_CONFLICT);
