@@ -154,10 +154,11 @@ class SchedulerClusterTest : public ::testing::Test {
   }
   // The executor says that a gang waits in its queue, or where it is.
   void Place(const std::string& name, bool waiting) {
-    scheduler_->OnPlacement(name, Epoch(name),
-                            {waiting, waiting ? "Slurm: Resources" : "",
-                             waiting ? std::vector<std::string>()
-                                     : std::vector<std::string>{"n2"}});
+    executor::GangPlacement placement;
+    placement.waiting = waiting;
+    if (waiting) placement.reason = "Slurm: Resources";
+    if (!waiting) placement.nodes = {"n2"};
+    scheduler_->OnPlacement(name, Epoch(name), placement);
     scheduler_->RunOnce();
   }
   NamedPlacement PlaceOf(const std::string& name) {
@@ -348,7 +349,7 @@ TEST_F(SchedulerClusterTest, AnExecutorMaySayThatAGangIsElsewhere) {
   const std::string a = Create("a", 2);
   scheduler_->RunOnce();
   EXPECT_THAT(PlaceOf(a), ElementsAre(Pair("n1", 2)));
-  scheduler_->OnPlacement(a, 1, {false, "", {"n1", "n2"}});
+  scheduler_->OnPlacement(a, 1, {.nodes = {"n1", "n2"}});
   scheduler_->RunOnce();
   EXPECT_THAT(PlaceOf(a), ElementsAre(Pair("n1", 1), Pair("n2", 1)));
 }
