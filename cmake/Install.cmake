@@ -22,7 +22,10 @@ list(TRANSFORM _folders PREPEND "$ORIGIN/../lib/retort/")
 list(JOIN _folders ":" _rpath)
 string(PREPEND _rpath "$ORIGIN/../lib/retort:")
 foreach(_p IN LISTS _programs)
-  set_target_properties(${_p} PROPERTIES INSTALL_RPATH "${_rpath}")
+  # Linked with it at once: CMake would keep the room with empty entries, which
+  # are the current directory.
+  set_target_properties(${_p} PROPERTIES
+    INSTALL_RPATH "${_rpath}" BUILD_WITH_INSTALL_RPATH ON)
   # DT_RPATH, which libraries' own libraries are looked for in, too.
   target_link_options(${_p} PRIVATE -Wl,--disable-new-dtags)
 endforeach()

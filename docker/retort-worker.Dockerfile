@@ -5,8 +5,7 @@ FROM ${BUILD} AS build
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      libabsl20220623 libfmt9 libgrpc++1.51 libgrpc29 libprotobuf32 libpng16-16 \
-      libspdlog1.10 libssl3 libstdc++6 zlib1g && rm -rf /var/lib/apt/lists/* && \
+      libssl3 libstdc++6 zlib1g && rm -rf /var/lib/apt/lists/* && \
     useradd --system --uid 10001 --home-dir /var/lib/retort --create-home retort
 COPY --from=build /opt/retort/lib /opt/retort/lib
 COPY --from=build /opt/retort/bin/retort-worker /opt/retort/bin/

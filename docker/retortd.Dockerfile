@@ -10,8 +10,7 @@ FROM ${WORKER}
 USER root
 # dataset-fashion-mnist: what the recipes train on.
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      dataset-fashion-mnist libcivetweb1 libprometheus-cpp-core1.0 \
-      libsqlite3-0 libyaml-cpp0.7 && rm -rf /var/lib/apt/lists/*
+      dataset-fashion-mnist && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/retort/bin/retortd /opt/retort/bin/
 COPY --from=build /opt/retort/share/retort /opt/retort/share/retort
 USER retort

@@ -6,10 +6,13 @@
 Every YAML file parses, with no key twice. What is for Kubernetes is held
 against the schema of its API server (unknown fields are errors), and what it
 names within itself is there. Every retortd.yaml, that in the ConfigMap too, is
-read by retortd itself.
+read by retortd itself, and the unit by systemd, with and without the drop-in of
+a Slurm cluster.
 """
 import json
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,6 +66,23 @@ def retortd_error(retortd, path):
     return run.stderr if run.returncode else ""
 
 
+def unit_errors(repository, drop_in):
+    """What systemd finds in the unit; that no program is installed here is no error."""
+    with tempfile.TemporaryDirectory() as folder:
+        unit = pathlib.Path(folder, "retortd.service")
+        texts = {unit: repository / "deploy/systemd/retortd.service"}
+        if drop_in:
+            texts[pathlib.Path(folder, "retortd.service.d/slurm.conf")] = (
+                repository / "deploy/slurm/retortd.service.conf")
+        for place, source in texts.items():
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(re.sub(r"(?m)^ExecStart=/\S+", "ExecStart=/bin/true",
+                                    source.read_text()))
+        run = subprocess.run(["systemd-analyze", "verify", "--man=no", unit],
+                             capture_output=True, text=True, check=False)
+    return run.stderr.splitlines() or (["does not verify"] if run.returncode else [])
+
+
 def main():
     repository, retortd = pathlib.Path(sys.argv[1]), sys.argv[2]
     schema = repository / KUBERNETES
@@ -105,6 +125,12 @@ def main():
         for document in documents:
             if "apiVersion" in document:
                 check_object(f"{where} ({document['kind']})", document)
+
+    if shutil.which("systemd-analyze"):
+        for drop_in in (False, True):
+            errors.extend(unit_errors(repository, drop_in))
+    else:
+        print("deploy: NOT CHECKED: retortd.service, there is no systemd-analyze")
 
     for error in errors:
         print(error)
