@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "client/flag_values.h"
 #include "client/model_format.h"
 #include "client/output.h"
 #include "client/spec_file.h"

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/commands/commands.h"
+#include "client/flag_values.h"
 #include "client/output.h"
 #include "client/spec_file.h"
 #include "client/table.h"
