@@ -22,6 +22,8 @@ using slurm::QueueRow;
 constexpr int64_t kLogTail = 64 << 10;
 // A burst of starts does not keep the news of other gangs waiting for long.
 constexpr int kSubmitsPerPoll = 10;
+// Polls after which a job that sbatch left open is not expected any more.
+constexpr int kStrayLooks = 60;
 constexpr char kNoAnswer[] = "Slurm does not answer";
 
 std::string ReadTail(const std::string& path) {
@@ -136,7 +138,7 @@ void SlurmExecutor::Submit(const GangSpec& spec) {
     // It may be there all the same. Its workers would be refused, but it would
     // hold what it was given.
     absl::MutexLock lock(&mutex_);
-    stray_names_.insert(gangs_[incarnation].name);
+    stray_names_[gangs_[incarnation].name] = kStrayLooks;
   }
   ExitStatus exit;
   exit.known = false;
@@ -430,12 +432,11 @@ void SlurmExecutor::Gone(const Incarnation& incarnation,
 
 void SlurmExecutor::CancelStrays(const std::vector<QueueRow>& queue) {
   std::set<int64_t> ids;
-  std::set<std::string> names;
+  std::map<std::string, int> names;
   {
     absl::MutexLock lock(&mutex_);
     ids = stray_ids_;
     names = stray_names_;
-    for (const auto& [incarnation, gang] : gangs_) names.erase(gang.name);
   }
   for (const QueueRow& row : queue) {
     if (ids.count(row.id) == 0 && names.count(row.name) == 0) continue;
@@ -447,10 +448,13 @@ void SlurmExecutor::CancelStrays(const std::vector<QueueRow>& queue) {
       names.erase(row.name);
     }
   }
-  // What is left is not in the queue, or has ended there.
+  // What is left is not in the queue, or has ended there; one that is known by
+  // its name alone may be on its way to it.
   absl::MutexLock lock(&mutex_);
   for (const int64_t id : ids) stray_ids_.erase(id);
-  for (const std::string& name : names) stray_names_.erase(name);
+  for (const auto& [name, looks] : names) {
+    if (--stray_names_[name] <= 0) stray_names_.erase(name);
+  }
 }
 
 }  // namespace retort::executor

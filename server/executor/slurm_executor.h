@@ -142,9 +142,10 @@ class SlurmExecutor : public Executor {
   std::deque<GangSpec> to_submit_ ABSL_GUARDED_BY(mutex_);
   std::vector<NodeInfo> nodes_ ABSL_GUARDED_BY(mutex_);
   // Jobs to cancel when they are seen: by number, those that were requeued; by
-  // name, those of which sbatch did not say whether they are there.
+  // name, those of which sbatch did not say whether they are there, and how
+  // often they are still looked for.
   std::set<int64_t> stray_ids_ ABSL_GUARDED_BY(mutex_);
-  std::set<std::string> stray_names_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, int> stray_names_ ABSL_GUARDED_BY(mutex_);
   bool answers_ ABSL_GUARDED_BY(mutex_) = true;
   bool wake_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

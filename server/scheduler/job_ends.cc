@@ -258,6 +258,8 @@ absl::Status JobEnds::Lost(const std::string& name, const std::string& cause,
 
 absl::Status JobEnds::LostNode(const std::string& name,
                                const std::string& cause) {
+  // WhatNext() goes by them.
+  LogIfError(name, store_->LookForCheckpoints(name));
   RETORT_RETURN_IF_ERROR(
       Requeue(name, absl::StrCat(cause, "; ", WhatNext(name)),
               absl::StrCat(cause,

@@ -256,7 +256,10 @@ TEST_F(SlurmTest, ExampleOfDeployIsUnderstood) {
   service_.Start();
   const json error = service_.Error(
       3, {"jobs", "submit", "--validate-only", "-f",
-          absl::StrCat(RETORT_SOURCE_DIR, "/deploy/slurm/job.yaml")});
+          absl::StrCat(RETORT_SOURCE_DIR, "/deploy/slurm/job.yaml"),
+          // These nodes are smaller.
+          "--set", "spec.resources.cpu_threads=1", "--set",
+          "spec.resources.gpus=0", "--set", "spec.resources.world_size=2"});
   EXPECT_THAT(error["message"].get<std::string>(),
               HasSubstr("projects/default/models/my-teacher"));
 }
