@@ -136,6 +136,8 @@ void AddTokenCommand(CLI::App* app, int* exit_code) {
                       "Project it may read besides; may be repeated");
   command->add_option("--out", wish->out, "File for the token, made mode 600");
   command->footer(
+      "tokens.yaml (--tokens_file) must be its owner's alone: chmod 600. Who "
+      "has alice.token calls with retort --token-file alice.token.\n\n"
       "Example:\n  retortd token new --name alice --project vision "
       "--out alice.token >> tokens.yaml");
   command->callback([wish, exit_code] {

@@ -10,9 +10,9 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/file.h"
 #include "core/base/sha256.h"
-#include "core/base/status_macros.h"
 #include "server/auth/token_file.h"
 
 namespace retort::auth {
@@ -51,9 +51,13 @@ absl::StatusOr<NewToken> MakeToken(const TokenWish& wish) {
   NewToken made;
   made.token = absl::StrCat(kPrefix, absl::BytesToHexString(random));
   made.entry = EntryOf(wish, made.token);
-  // What the server would say of it.
-  RETORT_RETURN_IF_ERROR(ParseTokens(made.entry, "token").status());
-  return made;
+  // What the server would say of it, but for the line of a file that is not
+  // there.
+  const absl::Status status = ParseTokens(made.entry, "token").status();
+  if (status.ok()) return made;
+  const std::vector<std::string> parts =
+      absl::StrSplit(status.message(), absl::MaxSplits(": ", 1));
+  return absl::Status(status.code(), parts.back());
 }
 
 absl::Status WriteToken(const std::string& path, const std::string& token) {

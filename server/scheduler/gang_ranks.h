@@ -20,7 +20,7 @@ struct HangOptions {
   absl::Duration silence = absl::Seconds(30);
   // So does one whose task has been at the same thing for so long without
   // waiting for other ranks, or all ranks have been waiting for each other.
-  // Long, since a thing may be a whole validation.
+  // Long, since a thing may be the reading of a large data set.
   absl::Duration stall = absl::Minutes(30);
 };
 

@@ -1,5 +1,7 @@
 #include "server/worker/job_fence.h"
 
+#include <sys/stat.h>
+
 #include <optional>
 #include <string>
 
@@ -12,8 +14,21 @@
 namespace retort::worker {
 namespace {
 
-// Why incarnation `own` may not write into the folder; nothing if it may.
-std::optional<std::string> Objection(const base::JobDir& dir, int64_t own) {
+// Tells a folder from one that is made later under its name; 0 if there is
+// none.
+ino_t IdentityOf(const base::JobDir& dir) {
+  struct stat info = {};
+  return ::stat(dir.path().c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
+// Why incarnation `own`, which was given the folder `identity`, may not write
+// into it; nothing if it may.
+std::optional<std::string> Objection(const base::JobDir& dir, ino_t identity,
+                                     int64_t own) {
+  // Its epochs begin anew.
+  if (IdentityOf(dir) != identity) {
+    return absl::StrCat(dir.path(), " is another job's by now");
+  }
   const absl::StatusOr<std::string> text = base::ReadFile(dir.epoch_path(), 64);
   // What is written into a folder that was removed would make it anew.
   if (absl::IsNotFound(text.status()) && base::IsDirectory(dir.path())) {
@@ -38,8 +53,9 @@ std::optional<std::string> Objection(const base::JobDir& dir, int64_t own) {
 train::Fence FenceOf(const internal::v1::Assignment& assignment) {
   const int64_t own = assignment.epoch();
   const base::JobDir dir(assignment.job_dir());
-  return {[own, dir] {
-            if (const auto why = Objection(dir, own)) {
+  const ino_t identity = IdentityOf(dir);
+  return {[own, identity, dir] {
+            if (const auto why = Objection(dir, identity, own)) {
               EndHard(kWorkerFenced, *why);
             }
           },

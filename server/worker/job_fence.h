@@ -7,7 +7,8 @@
 namespace retort::worker {
 
 // The fence of a job's folder: ends this process at once, as kWorkerFenced,
-// unless the folder's epoch file names this very incarnation. The server may
+// unless the folder's epoch file names this very incarnation and the folder is
+// the one it was when the fence was made. The server may
 // have been unable to reach it and say so (its node was cut off). A file that
 // cannot be read lets nothing pass; a folder without any does: a server of an
 // older version left it.

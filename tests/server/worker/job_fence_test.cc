@@ -61,6 +61,14 @@ TEST_F(JobFenceTest, EndsTheProcessWhenNothingSaysWhoseTheJobIs) {
   EXPECT_EXIT(fence_.Check(), ExitedWithCode(kWorkerFenced), "");
 }
 
+TEST_F(JobFenceTest, EndsTheProcessWhenTheFolderIsOfAnotherJobOfThatName) {
+  SetEpochFile("5");
+  ASSERT_THAT(base::Rename(job_.path(), dir_ / "aside"), IsOk());
+  ASSERT_THAT(base::MakeDirs(job_.path()), IsOk());
+  SetEpochFile("5");
+  EXPECT_EXIT(fence_.Check(), ExitedWithCode(kWorkerFenced), "");
+}
+
 TEST_F(JobFenceTest, EndsTheProcessWhenTheFolderIsGone) {
   ASSERT_THAT(base::RemoveTree(job_.path()), IsOk());
   EXPECT_EXIT(fence_.Check(), ExitedWithCode(kWorkerFenced), "");
