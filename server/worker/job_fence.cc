@@ -26,7 +26,7 @@ ino_t IdentityOf(const base::JobDir& dir) {
 std::optional<std::string> Objection(const base::JobDir& dir, ino_t identity,
                                      int64_t own) {
   // Its epochs begin anew.
-  if (IdentityOf(dir) != identity) {
+  if (identity != 0 && IdentityOf(dir) != identity) {
     return absl::StrCat(dir.path(), " is another job's by now");
   }
   const absl::StatusOr<std::string> text = base::ReadFile(dir.epoch_path(), 64);

@@ -205,10 +205,10 @@ TEST_F(SlurmTest, WorkerThatSlurmHasLostSightOfEndsWhenAnotherTakesItsPlace) {
   // Nobody can kill it any more: it finds out by itself.
   EXPECT_TRUE(AwaitGone(lost[0])) << service_.log() << WorkerLog();
   EXPECT_TRUE(cluster_->AwaitNode(nodes[0], "down"));
-  EXPECT_THAT(service_.log(), HasSubstr("(epoch 2, 1 ranks) to Slurm"));
   ASSERT_TRUE(PollUntil(ServiceProcess::kPatience, [this] {
     return absl::StrContains(WorkerLog(), "resumed from the checkpoint");
   })) << WorkerLog();
+  EXPECT_THAT(service_.log(), HasSubstr("(epoch 2, 1 ranks) to Slurm"));
   const std::vector<int64_t> so_far = service_.CheckpointsOnDisk("run");
   ASSERT_FALSE(so_far.empty());
   EXPECT_GT(service_.AwaitCheckpoint("run", so_far.back()), 0) << WorkerLog();
