@@ -69,6 +69,20 @@ std::string Describe(const grpc::Status& status,
   return text;
 }
 
+// What a person may try who got no answer but gRPC's `text`.
+std::string WhatToTry(const std::string& text, bool tls) {
+  if (absl::StrContains(text, "certificate verify failed")) {
+    return "its certificate is not of a CA that --ca or the system names, or "
+           "not for this address";
+  }
+  if (absl::StrContains(text, "wrong version number")) {
+    return "that server has no TLS: leave out --ca and --tls";
+  }
+  return absl::StrCat("is retortd running there? --server or RETORT_SERVER ",
+                      "names another address",
+                      tls ? "" : ", --ca or --tls a server with TLS");
+}
+
 }  // namespace
 
 absl::Status FromCall(const grpc::Status& status, const std::string& server,
@@ -80,10 +94,8 @@ absl::Status FromCall(const grpc::Status& status, const std::string& server,
   std::string text = Describe(status, details, &reason);
   // Without details an UNAVAILABLE comes from gRPC itself.
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && reason.empty()) {
-    text = absl::StrCat("no answer from ", server, " (", text,
-                        "); is retortd running there? --server or "
-                        "RETORT_SERVER names another address",
-                        tls ? "" : ", --ca or --tls a server with TLS");
+    text = absl::StrCat("no answer from ", server, " (", text, "); ",
+                        WhatToTry(text, tls));
   }
   if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
     absl::StrAppend(&text, "; set RETORT_TOKEN, or --token-file FILE");

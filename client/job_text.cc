@@ -6,7 +6,7 @@
 namespace retort::client {
 
 std::string CancelledText(const v1::Job& job) {
-  const std::string id = ShortName(job.name());
+  const std::string id = WrittenName(job.name());
   if (job.state() == v1::Job::STATE_CANCELLED) {
     return absl::StrCat("cancelled ", id);
   }
@@ -18,7 +18,7 @@ std::string CancelledText(const v1::Job& job) {
 }
 
 std::string PausedText(const v1::Job& job) {
-  const std::string id = ShortName(job.name());
+  const std::string id = WrittenName(job.name());
   if (job.state() == v1::Job::STATE_PAUSED) {
     return absl::StrCat(id, " is paused; go on with: retort jobs resume ", id);
   }

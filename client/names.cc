@@ -17,6 +17,11 @@ std::string ShortName(absl::string_view name) {
                                                       : name.substr(slash + 1));
 }
 
+std::string WrittenName(absl::string_view name) {
+  return absl::StartsWith(name, "projects/default/") ? ShortName(name)
+                                                     : std::string(name);
+}
+
 void ExpandModelNames(absl::string_view project, v1::JobSpec* spec) {
   auto expand = [&](std::string* name) {
     if (!name->empty()) *name = FullName(project, "models", *name);

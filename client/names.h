@@ -17,6 +17,10 @@ std::string FullName(absl::string_view project, absl::string_view collection,
 // Returns the last part of a resource name: "x" of "projects/p/models/x".
 std::string ShortName(absl::string_view name);
 
+// Returns what a person can write for a resource name, whatever project is set
+// where it is read: the short name in the project "default", else all of it.
+std::string WrittenName(absl::string_view name);
+
 // Makes the names of models in a spec full.
 void ExpandModelNames(absl::string_view project, v1::JobSpec* spec);
 

@@ -136,7 +136,9 @@ void AddTokenCommand(CLI::App* app, int* exit_code) {
                       "Project it may read besides; may be repeated");
   command->add_option("--out", wish->out, "File for the token, made mode 600");
   command->footer(
-      "tokens.yaml (--tokens_file) must be its owner's alone: chmod 600. Who "
+      "tokens.yaml (--tokens_file) is for nobody else to read: chmod 600, or "
+      "640 "
+      "with the group that retortd runs as. Who "
       "has alice.token calls with retort --token-file alice.token.\n\n"
       "Example:\n  retortd token new --name alice --project vision "
       "--out alice.token >> tokens.yaml");

@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,8 @@
 
 namespace retort::client {
 namespace {
+
+constexpr int kAllPoints = 100000;
 
 struct MetricsOptions {
   std::string name;
@@ -31,7 +34,9 @@ absl::Status PrintMetrics(Context* context, const MetricsOptions& options) {
     return absl::OkStatus();
   }
   Table table({"SERIES", "STEP", "VALUE"});
+  bool thinned = false;
   for (const v1::MetricSeries& series : response.series()) {
+    thinned |= series.points_size() == options.points;
     for (const v1::MetricPoint& point : series.points()) {
       table.Add({series.name(), absl::StrCat(point.step()),
                  absl::StrFormat("%.6g", point.value())});
@@ -39,6 +44,10 @@ absl::Status PrintMetrics(Context* context, const MetricsOptions& options) {
   }
   table.Print(absl::StrCat(ShortName(request.name()), " has measured nothing",
                            options.series.empty() ? " yet" : " of that name"));
+  if (thinned) {
+    std::fprintf(stderr, "there may be more points; --points %d shows them\n",
+                 kAllPoints);
+  }
   return absl::OkStatus();
 }
 
@@ -57,7 +66,7 @@ void AddJobsMetrics(CLI::App* parent, Context* context) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--points", options->points, "At most so many of each")
       ->capture_default_str()
-      ->check(CLI::Range(1, 100000));
+      ->check(CLI::Range(1, kAllPoints));
   command->footer(
       "Example:\n  retort jobs metrics my-teacher --series loss --points 100");
 }

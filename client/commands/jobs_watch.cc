@@ -109,11 +109,10 @@ class Watcher {
 
 absl::Status WatchJob(Context* context, const std::string& name) {
   if (!context->options.json) {
-    const std::string id = ShortName(name);
     SayWhenInterrupted(absl::StrCat(
         "stopped watching; the job goes on without that. Watch it again with: "
         "retort jobs watch ",
-        name == FullName(GlobalOptions().project, "jobs", id) ? id : name));
+        WrittenName(name)));
   }
   return Watcher(context, name).Run();
 }

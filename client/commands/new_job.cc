@@ -90,7 +90,7 @@ absl::Status TellNewJob(Context* context, const NewJobOptions& options,
     if (job.has_estimate()) PrintEstimate(job.estimate());
   } else {
     puts(absl::StrCat(made, "; follow it with: retort jobs watch ",
-                      ShortName(job.name()))
+                      WrittenName(job.name()))
              .c_str());
   }
   return absl::OkStatus();

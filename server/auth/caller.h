@@ -43,6 +43,8 @@ class Caller {
   static const std::shared_ptr<const Caller>& Anyone();
 
   const std::string& name() const { return grant_.name; }
+  // Those that it is for; none if it is for all.
+  const std::set<std::string>& projects() const { return grant_.projects; }
   // The most it may do anywhere.
   Right right() const { return grant_.right; }
 

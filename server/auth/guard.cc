@@ -2,6 +2,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/status_macros.h"
 #include "server/auth/request_scope.h"
 #include "server/base/error.h"
@@ -26,7 +27,10 @@ absl::Status DeniedIn(const Caller& caller, Right right,
                       absl::string_view project) {
   return Denied(
       absl::StrCat(caller.name(), " may not ", RightName(right), " project ",
-                   project, "; ask an operator for a token that may"),
+                   project, caller.projects().empty() ? "" : ", but ",
+                   absl::StrJoin(caller.projects(), " and "),
+                   caller.projects().empty() ? "" : " (--project)",
+                   "; ask an operator for a token that may"),
       {{"project", std::string(project)}});
 }
 

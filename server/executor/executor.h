@@ -82,6 +82,7 @@ struct NodeInfo {
   int cpus = 0;
   int gpus = 0;
   bool usable = true;  // false: drained or down
+  bool lost = false;   // down, or it does not answer
   std::string reason;  // why not: "Slurm: DOWN* (Not responding)"
 };
 

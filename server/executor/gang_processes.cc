@@ -131,7 +131,8 @@ void GangEnd::Add(int rank, const ExitStatus& exit, bool killed) {
   if (weight <= weight_) return;
   weight_ = weight;
   exit_ = exit;
-  if (is_bad() && ranks_ > 1) exit_.rank = rank;
+  const bool went_first = is_bad() || (!exit.known && !killed);
+  if (went_first && ranks_ > 1) exit_.rank = rank;
 }
 
 }  // namespace retort::executor

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -21,9 +22,9 @@ using slurm::QueueRow;
 // srun's last words are at the end of the log.
 constexpr int64_t kLogTail = 64 << 10;
 // A burst of starts does not keep the news of other gangs waiting for long.
-constexpr int kSubmitsPerPoll = 10;
-// Polls after which a job that sbatch left open is not expected any more.
-constexpr int kStrayLooks = 60;
+constexpr absl::Duration kSubmitTime = absl::Seconds(3);
+// How long a job may take to appear that sbatch left open.
+constexpr absl::Duration kStrayTime = absl::Minutes(2);
 constexpr char kNoAnswer[] = "Slurm does not answer";
 
 std::string ReadTail(const std::string& path) {
@@ -102,7 +103,8 @@ void SlurmExecutor::DropUnwanted() {
 }
 
 void SlurmExecutor::SubmitSome() {
-  for (int i = 0; i < kSubmitsPerPoll; ++i) {
+  const absl::Time stop = absl::Now() + kSubmitTime;
+  while (absl::Now() < stop) {
     GangSpec spec;
     {
       absl::MutexLock lock(&mutex_);
@@ -138,7 +140,7 @@ void SlurmExecutor::Submit(const GangSpec& spec) {
     // It may be there all the same. Its workers would be refused, but it would
     // hold what it was given.
     absl::MutexLock lock(&mutex_);
-    stray_names_[gangs_[incarnation].name] = kStrayLooks;
+    stray_names_[gangs_[incarnation].name] = absl::Now() + kStrayTime;
   }
   ExitStatus exit;
   exit.known = false;
@@ -396,7 +398,7 @@ std::vector<NodeInfo> SlurmExecutor::LostNodes(const Gang& gang) {
   for (const NodeInfo& node : Nodes()) {
     const bool ours = std::find(gang.nodes.begin(), gang.nodes.end(),
                                 node.name) != gang.nodes.end();
-    if (ours && !node.usable) lost.push_back(node);
+    if (ours && node.lost) lost.push_back(node);
   }
   return lost;
 }
@@ -432,7 +434,7 @@ void SlurmExecutor::Gone(const Incarnation& incarnation,
 
 void SlurmExecutor::CancelStrays(const std::vector<QueueRow>& queue) {
   std::set<int64_t> ids;
-  std::map<std::string, int> names;
+  std::map<std::string, absl::Time> names;
   {
     absl::MutexLock lock(&mutex_);
     ids = stray_ids_;
@@ -452,8 +454,8 @@ void SlurmExecutor::CancelStrays(const std::vector<QueueRow>& queue) {
   // its name alone may be on its way to it.
   absl::MutexLock lock(&mutex_);
   for (const int64_t id : ids) stray_ids_.erase(id);
-  for (const auto& [name, looks] : names) {
-    if (--stray_names_[name] <= 0) stray_names_.erase(name);
+  for (const auto& [name, until] : names) {
+    if (until <= absl::Now()) stray_names_.erase(name);
   }
 }
 

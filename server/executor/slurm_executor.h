@@ -124,7 +124,7 @@ class SlurmExecutor : public Executor {
            slurm::JobInfo job);
   void Gone(const Incarnation& incarnation, const ExitStatus& exit)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Nodes of the gang that are not usable.
+  // Nodes of the gang that are lost.
   std::vector<NodeInfo> LostNodes(const Gang& gang) ABSL_LOCKS_EXCLUDED(mutex_);
   // Cancels jobs that must not start (again).
   void CancelStrays(const std::vector<slurm::QueueRow>& queue);
@@ -142,10 +142,10 @@ class SlurmExecutor : public Executor {
   std::deque<GangSpec> to_submit_ ABSL_GUARDED_BY(mutex_);
   std::vector<NodeInfo> nodes_ ABSL_GUARDED_BY(mutex_);
   // Jobs to cancel when they are seen: by number, those that were requeued; by
-  // name, those of which sbatch did not say whether they are there, and how
-  // often they are still looked for.
+  // name, those of which sbatch did not say whether they are there, and until
+  // when they are looked for.
   std::set<int64_t> stray_ids_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, int> stray_names_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, absl::Time> stray_names_ ABSL_GUARDED_BY(mutex_);
   bool answers_ ABSL_GUARDED_BY(mutex_) = true;
   bool wake_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

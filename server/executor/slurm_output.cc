@@ -104,19 +104,28 @@ int GpusOf(absl::string_view gres) {
   return gpus;
 }
 
-// States in which nothing starts on a node, whatever else it does. One that is
-// powered down to save energy is started by Slurm for the job that needs it.
-bool IsUsable(absl::string_view state) {
-  for (absl::string_view word : absl::StrSplit(state, '+')) {
-    // A mark behind a word: "IDLE*" does not answer, "IDLE~" sleeps.
-    if (absl::EndsWith(word, "*")) return false;
-    for (const absl::string_view bad :
-         {"DOWN", "DRAIN", "FAIL", "NOT_RESPONDING", "UNKNOWN", "FUTURE",
-          "INVALID_REG", "MAINT"}) {
-      if (absl::StartsWith(word, bad)) return false;
+// Whether one of a node's states, "IDLE+DRAIN", begins like one of `words`; a
+// mark behind it, "DOWN*", says that the node does not answer.
+bool HasState(absl::string_view state,
+              std::initializer_list<absl::string_view> words) {
+  for (const absl::string_view one : absl::StrSplit(state, '+')) {
+    for (const absl::string_view word : words) {
+      if (absl::StartsWith(one, word)) return true;
     }
   }
-  return true;
+  return false;
+}
+
+bool IsLost(absl::string_view state) {
+  return absl::StrContains(state, '*') ||
+         HasState(state, {"DOWN", "FAIL", "NOT_RESPONDING"});
+}
+
+// Nothing starts there. One that is powered down to save energy is started by
+// Slurm for the job that needs it.
+bool IsUsable(absl::string_view state) {
+  return !IsLost(state) && !HasState(state, {"DRAIN", "UNKNOWN", "FUTURE",
+                                             "INVALID_REG", "MAINT"});
 }
 
 // "Killed", "Segmentation fault (core dumped)".
@@ -262,6 +271,7 @@ std::vector<NodeInfo> ParseNodes(absl::string_view text) {
     node.gpus = GpusOf(Text(fields, "Gres"));
     const std::string state = Text(fields, "State");
     node.usable = IsUsable(state);
+    node.lost = IsLost(state);
     if (!node.usable) {
       std::string reason = Text(fields, "Reason");
       // "Not responding [root@2026-11-29T16:16:25]"

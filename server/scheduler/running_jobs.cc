@@ -122,7 +122,9 @@ absl::StatusOr<bool> RunningJobs::StartJob(const std::string& name) {
   spec.threads = resources.cpu_threads();
   spec.gpus = resources.gpus();
   spec.max_ranks_per_node = resources.max_ranks_per_node();
-  spec.time_limit = std::max(TimeLeft(record), absl::ZeroDuration());
+  // Ours, which counts from when all ranks are there, comes first.
+  spec.time_limit = std::max(TimeLeft(record), absl::ZeroDuration()) +
+                    options_.attach_timeout;
   spec.slurm = resources.slurm();
   spec.log_path = dir.log_path();
   spec.token = token;

@@ -124,6 +124,8 @@ class RunningJobs {
     std::optional<internal::v1::Rendezvous> rendezvous;
     // It is in the executor's own queue.
     bool waiting = false;
+    // It has told of a checkpoint.
+    bool wrote = false;
     // The gang's last word is in the store.
     bool ended = false;
     // Why the service ended the gang itself; empty if it did not.
@@ -157,6 +159,12 @@ class RunningJobs {
     };
     Limit limit = Limit::kNone;
     absl::Time limit_at = absl::InfiniteFuture();
+
+    // Nobody asked it to end; in the state that the store has.
+    bool unasked(jobs::State state) const {
+      return stopped_because.empty() && (state == v1::Job::STATE_STARTING ||
+                                         state == v1::Job::STATE_RUNNING);
+    }
 
     // Its processes are, or should be, at work.
     bool at_work() const {

@@ -190,6 +190,7 @@ void RunningJobs::Message(const std::string& name, int64_t epoch, int rank,
       break;
     case AttachRequest::kCheckpoint:
       ends_.NoWait(name);
+      entry->wrote = true;
       LogIfError(name, store_->RecordCheckpoint(
                            name, message.checkpoint().checkpoint()));
       break;
@@ -267,6 +268,13 @@ void RunningJobs::TaskEnded(const std::string& name, Entry* entry,
              ended.outcome() == TaskEnded::OUTCOME_STOPPED) {
     status =
         ends_.Fail(name, absl::StrCat(entry->stopped_because, kLongerLimit));
+  } else if (ended.outcome() == TaskEnded::OUTCOME_STOPPED && !entry->wrote &&
+             !stopping_ && entry->unasked(before->job.state())) {
+    // The limit of its partition, say. It must not begin anew for ever.
+    status = ends_.Lost(name,
+                        absl::StrCat("worker lost: ", ended.reason(),
+                                     ", before it had written a checkpoint"),
+                        "");
   } else {
     internal::v1::TaskEnded said = ended;
     if (!entry->stopped_because.empty() &&

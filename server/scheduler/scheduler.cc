@@ -383,6 +383,8 @@ absl::StatusOr<v1::Job> Scheduler::Pause(const std::string& name) {
 
 absl::StatusOr<v1::Job> Scheduler::Resume(const std::string& name,
                                           std::optional<int64_t> from_step) {
+  // Another that comes first would have it run by the time of DropAfter().
+  absl::MutexLock lock(&resume_mutex_);
   RETORT_ASSIGN_OR_RETURN(const jobs::JobRecord before, store_->Get(name));
   RETORT_ASSIGN_OR_RETURN(std::vector<v1::Checkpoint> checkpoints,
                           store_->ListCheckpoints(name));

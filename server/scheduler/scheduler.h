@@ -142,6 +142,7 @@ class Scheduler : public executor::WorkerListener {
   // Jobs of which the store could not tell what has changed.
   std::set<std::string> unread_;
 
+  absl::Mutex resume_mutex_;  // one Resume() at a time; taken first
   mutable absl::Mutex mutex_;
   std::deque<std::function<void()>> inbox_ ABSL_GUARDED_BY(mutex_);
   bool awake_ ABSL_GUARDED_BY(mutex_) = true;

@@ -1,6 +1,7 @@
 #ifndef RETORT_SERVER_WORKER_JOB_FENCE_H_
 #define RETORT_SERVER_WORKER_JOB_FENCE_H_
 
+#include "absl/time/time.h"
 #include "core/train/fence.h"
 #include "retort/internal/v1/worker.pb.h"
 
@@ -12,7 +13,10 @@ namespace retort::worker {
 // have been unable to reach it and say so (its node was cut off). A file that
 // cannot be read lets nothing pass; a folder without any does: a server of an
 // older version left it.
-train::Fence FenceOf(const internal::v1::Assignment& assignment);
+// It is asked again for as long as `patience`: file systems of many machines
+// have their moments.
+train::Fence FenceOf(const internal::v1::Assignment& assignment,
+                     absl::Duration patience = absl::Seconds(10));
 
 }  // namespace retort::worker
 

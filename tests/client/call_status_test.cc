@@ -70,6 +70,18 @@ TEST(CallStatusTest, SaysWhenToTryAgain) {
               HasSubstr("try again in 3s"));
 }
 
+TEST(CallStatusTest, SaysWhatIsWrongBetweenTlsAndNoTls) {
+  const grpc::Status untrusted(
+      grpc::StatusCode::UNAVAILABLE,
+      "Ssl handshake failed: certificate verify failed");
+  EXPECT_THAT(Message(FromCall(untrusted, "s", true)),
+              HasSubstr("a CA that --ca"));
+  const grpc::Status plain(grpc::StatusCode::UNAVAILABLE,
+                           "Ssl handshake failed: wrong version number");
+  EXPECT_THAT(Message(FromCall(plain, "s", true)),
+              HasSubstr("leave out --ca and --tls"));
+}
+
 TEST(CallStatusTest, SaysHowToReachAServerThatDoesNotAnswer) {
   const absl::Status status = FromCall(
       grpc::Status(grpc::StatusCode::UNAVAILABLE, "refused"), "127.0.0.1:7433");

@@ -26,6 +26,13 @@ TEST(JobTextTest, OnlyACancelledJobIsSaidToBe) {
             HasSubstr("retort jobs watch j"), Not(HasSubstr("cancelled"))));
 }
 
+TEST(JobTextTest, HintsWorkInAnotherProject) {
+  v1::Job job = In(v1::Job::STATE_PAUSED);
+  job.set_name("projects/vision/jobs/j");
+  EXPECT_THAT(PausedText(job),
+              HasSubstr("retort jobs resume projects/vision/jobs/j"));
+}
+
 TEST(JobTextTest, OnlyAPausedJobIsSaidToBe) {
   EXPECT_EQ(PausedText(In(v1::Job::STATE_PAUSED)),
             "j is paused; go on with: retort jobs resume j");

@@ -80,8 +80,9 @@ TEST_F(SecurityCliTest, AnotherProjectIsRefusedWithTheReason) {
   const auto error =
       service_.Error(6, {"jobs", "get", "x", "--project", "secret"});
   EXPECT_EQ(error["reason"], "PERMISSION_DENIED");
-  EXPECT_THAT(error["message"].get<std::string>(),
-              HasSubstr("alice may not read project secret"));
+  EXPECT_THAT(
+      error["message"].get<std::string>(),
+      HasSubstr("alice may not read project secret, but vision (--project)"));
 }
 
 TEST_F(SecurityCliTest, AServerOfAnotherCaIsNotTrusted) {

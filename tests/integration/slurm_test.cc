@@ -294,6 +294,18 @@ TEST_F(SlurmTest, JobAtItsPartitionsTimeLimitGoesOnFromACheckpoint) {
   EXPECT_EQ(service_.AwaitEnd("run"), "CANCELLED");
 }
 
+TEST_F(SlurmTest, JobAtItsOwnTimeLimitEndsWithACheckpointToCloneFrom) {
+  service_.Start();
+  json spec = TinyTeacher(data_->path(), 1000000, 1000000);
+  spec["resources"]["time_limit"] = "3s";
+  service_.Submit("run", spec);
+  EXPECT_EQ(service_.AwaitEnd("run"), "FAILED") << service_.Events("run");
+  EXPECT_THAT(service_.Job("run")["state_reason"].get<std::string>(),
+              HasSubstr("has run for its time_limit of 3s"));
+  EXPECT_FALSE(service_.CheckpointsOnDisk("run").empty());
+  EXPECT_TRUE(AwaitSlurmEnd(SlurmId("run")));
+}
+
 TEST_F(SlurmTest, GangTrainsOnWhileTheServiceIsKilled) {
   StartRun();
   const int64_t id = SlurmId("run");

@@ -119,7 +119,7 @@ class FakeExecutor : public executor::Executor {
   bool has_queue_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status start_error_ ABSL_GUARDED_BY(mutex_);
   std::vector<executor::NodeInfo> nodes_ ABSL_GUARDED_BY(mutex_) = {
-      {"fake", 2, 0, true, ""}};
+      {"fake", 2, 0}};
   std::set<std::string> alive_ ABSL_GUARDED_BY(mutex_);
   std::vector<executor::GangSpec> started_ ABSL_GUARDED_BY(mutex_);
   Incarnations adopted_ ABSL_GUARDED_BY(mutex_);

@@ -330,6 +330,14 @@ TEST(GangEndTest, BlamesTheRankThatWasLostNotTheOneThatMissedIt) {
             "rank 1: killed by signal 11 (Segmentation fault)");
 }
 
+TEST(GangEndTest, NamesTheFirstToGoOfAGangThatItDidNotStart) {
+  GangEnd end(2);
+  end.Add(1, {.known = false}, false);
+  EXPECT_FALSE(end.is_bad()) << "it may have been done";
+  end.Add(0, {.known = false}, false);
+  EXPECT_EQ(end.exit().ToString(), "rank 1: gone");
+}
+
 TEST(GangEndTest, BlamesNobodyForAGangThatWasKilled) {
   GangEnd end(2);
   end.Add(0, {.signal = SIGKILL}, /*killed=*/true);

@@ -132,7 +132,9 @@ TEST(SlurmNodesTest, ReadsSizesAndWhyANodeIsNotUsable) {
   EXPECT_FALSE(nodes[1].usable);
   EXPECT_EQ(nodes[1].reason, "Slurm: DOWN+NOT_RESPONDING, Not responding");
   EXPECT_EQ(nodes[1].gpus, 0);
+  EXPECT_TRUE(nodes[1].lost);
   EXPECT_FALSE(nodes[2].usable);
+  EXPECT_FALSE(nodes[2].lost) << "what runs there runs on";
   EXPECT_EQ(nodes[2].reason, "Slurm: IDLE+DRAIN");
   EXPECT_EQ(nodes[2].gpus, 1);
   EXPECT_TRUE(nodes[3].usable) << "Slurm wakes it for a job";

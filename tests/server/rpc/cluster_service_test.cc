@@ -22,7 +22,7 @@ using testing::StatusIs;
 class ClusterServiceTest : public ServiceFixture {
  protected:
   ClusterServiceTest() {
-    executor_.SetNodes({{"here", 4, 0, true, ""}});
+    executor_.SetNodes({{"here", 4, 0}});
     scheduler_->RunOnce();
     service_ = std::make_unique<ClusterService>(Deps("local"));
     stub_ = v1::ClusterService::NewStub(Serve(service_.get()));

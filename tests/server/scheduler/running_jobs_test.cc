@@ -528,6 +528,32 @@ TEST_F(RunningJobsTest, GoesOnAfterALimitThatIsThePartitionsAlone) {
   EXPECT_THAT(Job().state_reason(), HasSubstr("Slurm: TIMEOUT"));
 }
 
+TEST_F(RunningJobsTest, WhatIsStoppedAgainAndAgainBeforeACheckpointFails) {
+  Create(1);
+  for (int i = 0; i < 4; ++i) {
+    Start();
+    Attach(0);
+    End(0, Ended::OUTCOME_STOPPED, "stopped by a signal");
+    EXPECT_EQ(Job().state(), i < 3 ? J::STATE_QUEUED : J::STATE_FAILED) << i;
+    Exit({.code = 0});
+  }
+  EXPECT_THAT(Job().state_reason(), HasSubstr("stopped by a signal"));
+}
+
+TEST_F(RunningJobsTest, WhatIsStoppedWithACheckpointGoesOnHoweverOften) {
+  Create(1);
+  for (int i = 1; i < 9; ++i) {
+    Start();
+    Attach(0);
+    AttachRequest written;
+    written.mutable_checkpoint()->mutable_checkpoint()->set_step(i);
+    Say(0, written);
+    End(0, Ended::OUTCOME_STOPPED, "stopped by a signal");
+    EXPECT_EQ(Job().state(), J::STATE_QUEUED) << i;
+    Exit({.code = 0});
+  }
+}
+
 TEST_F(RunningJobsTest, ASilentGangOfALostNodeIsNoFailureOfItsJob) {
   StartPair();
   LetHang(1);

@@ -39,7 +39,7 @@ class SchedulerClusterTest : public ::testing::Test {
     db_ = *db::Database::Open(data_dir_.db_path());
     store_ = *jobs::JobStore::Create(db_.get(), &clock_, data_dir_);
     cluster_store_ = *ClusterStore::Create(db_.get());
-    executor_.SetNodes({{"n1", 8, 2, true, ""}, {"n2", 8, 2, true, ""}});
+    executor_.SetNodes({{"n1", 8, 2}, {"n2", 8, 2}});
     Restart();
   }
   void Restart() {
@@ -470,7 +470,7 @@ TEST_F(SchedulerClusterTest, DoesNotDecideForEachProgress) {
   // Were it decided anew, it would start on the new node.
   const std::string b = Create("b", 1);
   scheduler_->RunOnce();
-  executor_.SetNodes({{"n3", 8, 2, true, ""}});
+  executor_.SetNodes({{"n3", 8, 2}});
   AttachRequest message;
   message.mutable_progress()->mutable_progress()->set_step(7);
   scheduler_->OnMessage(a, 1, 0, message);

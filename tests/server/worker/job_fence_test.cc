@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <thread>
 
+#include "absl/time/clock.h"
 #include "core/base/check.h"
 #include "core/base/file.h"
 #include "server/worker/end_hard.h"
@@ -25,7 +27,7 @@ class JobFenceTest : public ::testing::Test {
     internal::v1::Assignment assignment;
     assignment.set_job_dir(job_.path());
     assignment.set_epoch(5);
-    fence_ = FenceOf(assignment);
+    fence_ = FenceOf(assignment, absl::Seconds(1));
   }
   void SetEpochFile(const std::string& text) {
     ASSERT_THAT(base::AtomicWriteFile(job_.epoch_path(), text), IsOk());
@@ -67,6 +69,16 @@ TEST_F(JobFenceTest, EndsTheProcessWhenTheFolderIsOfAnotherJobOfThatName) {
   ASSERT_THAT(base::MakeDirs(job_.path()), IsOk());
   SetEpochFile("5");
   EXPECT_EXIT(fence_.Check(), ExitedWithCode(kWorkerFenced), "");
+}
+
+TEST_F(JobFenceTest, WaitsForAFileSystemThatDoesNotAnswerForAMoment) {
+  SetEpochFile("");
+  std::thread soon([this] {
+    absl::SleepFor(absl::Milliseconds(100));
+    SetEpochFile("5");
+  });
+  fence_.Check();
+  soon.join();
 }
 
 TEST_F(JobFenceTest, EndsTheProcessWhenTheFolderIsGone) {
