@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/comm/process_group.h"
+#include "tests/support/rank_threads.h"
 
 namespace retort::testing {
 

@@ -16,6 +16,7 @@
 #include "server/worker/task.h"
 #include "tests/server/worker/fake_outbox.h"
 #include "tests/server/worker/small_models.h"
+#include "tests/support/rank_threads.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
