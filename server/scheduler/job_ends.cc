@@ -258,8 +258,7 @@ absl::Status JobEnds::Lost(const std::string& name, const std::string& cause,
 
 absl::Status JobEnds::LostNode(const std::string& name,
                                const std::string& cause) {
-  // WhatNext() goes by them.
-  LogIfError(name, store_->LookForCheckpoints(name));
+  RETORT_RETURN_IF_ERROR(LookForCheckpoints(name));
   RETORT_RETURN_IF_ERROR(
       Requeue(name, absl::StrCat(cause, "; ", WhatNext(name)),
               absl::StrCat(cause,
@@ -271,13 +270,13 @@ absl::Status JobEnds::LostNode(const std::string& name,
 
 absl::Status JobEnds::Requeue(const std::string& name,
                               const std::string& reason) {
+  RETORT_RETURN_IF_ERROR(LookForCheckpoints(name));
   return Requeue(name, reason, "");
 }
 
 absl::Status JobEnds::Requeue(const std::string& name,
                               const std::string& reason,
                               const std::string& warning) {
-  RETORT_RETURN_IF_ERROR(LookForCheckpoints(name));
   return store_
       ->Update(name,
                [&](jobs::JobRecord& r, Events* events) {
