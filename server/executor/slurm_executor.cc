@@ -151,9 +151,8 @@ void SlurmExecutor::Submit(const GangSpec& spec) {
 void SlurmExecutor::TellNoAnswer() {
   for (auto& [incarnation, gang] : Snapshot()) {
     if (gang.submitted) continue;
-    Gang told = gang;
-    Tell(incarnation, &told, {.waiting = true, .reason = kNoAnswer});
-    Keep(incarnation, told);
+    Tell(incarnation, &gang, {.waiting = true, .reason = kNoAnswer});
+    Keep(incarnation, gang);
   }
 }
 
